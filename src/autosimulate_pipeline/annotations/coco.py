@@ -1,0 +1,237 @@
+"""Annotated datasets as COCO folders: `annotations.json` beside `images/`.
+
+File names in `annotations.json` are relative to `images/`. Segmentations are written as compressed RLE and read as
+compressed or uncompressed RLE or polygons. The format: https://cocodataset.org/#format-data.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, ignore_progress
+
+_ANNOTATIONS = "annotations.json"
+_IMAGES = "images"
+_MAX_SIDE = 8192  # pixels; a larger image is more likely a decompression bomb than a photograph
+_MAX_INSTANCES = 255  # of one image: the instance mask is uint8
+_BOX_TOLERANCE = 2.0  # pixels: annotators' boxes come from polygon corners, ours from pixels
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Rle(_Record):
+    size: tuple[int, int]
+    counts: Annotated[str, Field(pattern="^([P-o]{0,5}[0-O])+$")] | list[Annotated[int, Field(le=_MAX_SIDE**2)]]
+
+
+class _Image(_Record):
+    id: int
+    file_name: str = Field(min_length=1)
+    width: int = Field(ge=1, le=_MAX_SIDE)
+    height: int = Field(ge=1, le=_MAX_SIDE)
+
+
+class _Annotation(_Record):
+    id: int
+    image_id: int
+    category_id: int
+    segmentation: _Rle | list[list[float]]
+    bbox: tuple[float, float, float, float]
+    iscrowd: int = 0
+
+
+class _Category(_Record):
+    id: int
+    name: str = Field(min_length=1)
+
+
+class _Annotations(_Record):
+    images: list[_Image] = Field(min_length=1)
+    annotations: list[_Annotation] = Field(min_length=1)
+    categories: list[_Category] = Field(min_length=1, max_length=255)
+
+
+def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ignore_progress) -> None:
+    """Writes the dataset to `folder/images/000000.png`, … and `folder/annotations.json`: equal datasets, equal bytes.
+
+    Raises:
+        FileExistsError: if the folder has something in it already.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} must be empty or new to write a COCO dataset to it")
+    (folder / _IMAGES).mkdir(parents=True, exist_ok=True)
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for image_id, image in enumerate(dataset.images, start=1):
+        height, width = image.instance_mask.shape
+        file_name = f"{image_id - 1:06d}.png"
+        Image.fromarray(image.image).save(folder / _IMAGES / file_name)
+        images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
+        for number, category in enumerate(image.instance_categories, start=1):
+            rle = coco_mask.encode(np.asfortranarray(image.instance_mask == number, dtype=np.uint8))
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,  # from 1: COCO's matcher takes id 0 for "no match"
+                    "image_id": image_id,
+                    "category_id": category,
+                    "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},
+                    "area": int(coco_mask.area(rle)),
+                    "bbox": coco_mask.toBbox(rle).tolist(),
+                    "iscrowd": 0,
+                }
+            )
+        progress(1)
+    categories = [{"id": index, "name": name} for index, name in enumerate(dataset.categories, start=1)]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / _ANNOTATIONS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_coco(folder: Path, progress: Progress = ignore_progress) -> AnnotatedDataset:
+    """The dataset in a COCO folder, exactly as `write_coco` got it; or a user's own, PNG or JPEG.
+
+    Images come in the order of their ids, categories and the instances of an image too. Where instances overlap the
+    later one wins, and one that nothing is left of is dropped.
+
+    Raises:
+        FileNotFoundError: if the folder, its annotations.json or an image is missing.
+        ValueError: if something in it is wrong, named in one line.
+    """
+    content = _read_annotations(folder / _ANNOTATIONS)
+    category_ids = sorted(category.id for category in content.categories)
+    names = {category.id: category.name for category in content.categories}
+    by_image: dict[int, list[_Annotation]] = {image.id: [] for image in content.images}
+    for ids, what in (
+        (category_ids, "category"),
+        ([image.id for image in content.images], "image"),
+        ([annotation.id for annotation in content.annotations], "annotation"),
+    ):
+        if len(set(ids)) < len(ids):
+            raise ValueError(f"{folder / _ANNOTATIONS}: {what} ids must differ, got one twice")
+    for annotation in sorted(content.annotations, key=lambda annotation: annotation.id):
+        where = f"{folder / _ANNOTATIONS}: annotation {annotation.id}"
+        if annotation.category_id not in names:
+            raise ValueError(f"{where}: category_id must be one of {category_ids}, got {annotation.category_id}")
+        if annotation.image_id not in by_image:
+            raise ValueError(f"{where}: image_id must be the id of an image, got {annotation.image_id}")
+        if annotation.iscrowd:
+            raise ValueError(f"{where}: iscrowd must be 0 (crowd regions have no instances), got {annotation.iscrowd}")
+        by_image[annotation.image_id].append(annotation)
+    images = []
+    for image in sorted(content.images, key=lambda image: image.id):
+        pixels = _read_image(folder, image)
+        images.append(_annotated_image(pixels, by_image[image.id], category_ids, folder / _ANNOTATIONS))
+        progress(1)
+    return AnnotatedDataset(tuple(names[category_id] for category_id in category_ids), tuple(images))
+
+
+def _read_annotations(path: Path) -> _Annotations:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: a COCO folder holds {_ANNOTATIONS} and {_IMAGES}/")
+    try:
+        return _Annotations.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "content"
+        raise ValueError(f"{path}: {place}: {first['msg']}") from None
+
+
+def _read_image(folder: Path, image: _Image) -> NDArray[np.uint8]:
+    """The pixels, sRGB, shape (height, width, 3); the file must lie in the folder, after following links."""
+    path = folder / _IMAGES / image.file_name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(
+            f"{folder / _ANNOTATIONS}: image {image.id}: file_name must stay inside {folder}, got {image.file_name!r}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {_ANNOTATIONS} names it for image {image.id}")
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as opened:
+            size = opened.size  # from the header: nothing is decoded before the size is known to be as announced
+            pixels = np.asarray(opened.convert("RGB")) if size == (image.width, image.height) else None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} must be a PNG or JPEG image: {error}") from None
+    if pixels is None:
+        raise ValueError(f"{path} must be {image.width}x{image.height} as in {_ANNOTATIONS}, got {size[0]}x{size[1]}")
+    return pixels
+
+
+def _annotated_image(
+    pixels: NDArray[np.uint8], annotations: list[_Annotation], category_ids: list[int], source: Path
+) -> AnnotatedImage:
+    if len(annotations) > _MAX_INSTANCES:
+        image_id = annotations[0].image_id
+        raise ValueError(
+            f"{source}: image {image_id} must have at most {_MAX_INSTANCES} annotations, got {len(annotations)}"
+        )
+    overlay = np.zeros(pixels.shape[:2], dtype=np.uint8)
+    for number, annotation in enumerate(annotations, start=1):
+        overlay[_instance_mask(annotation, overlay.shape, f"{source}: annotation {annotation.id}")] = number
+    visible = [number for number in range(1, len(annotations) + 1) if (overlay == number).any()]
+    renumbered = np.zeros(len(annotations) + 1, dtype=np.uint8)
+    renumbered[visible] = np.arange(1, len(visible) + 1)
+    categories = tuple(category_ids.index(annotations[number - 1].category_id) + 1 for number in visible)
+    return AnnotatedImage(pixels, renumbered[overlay], categories)
+
+
+def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -> NDArray[np.bool_]:
+    """The pixels of an annotation, checked against the image's (height, width) and the annotation's box."""
+    height, width = size
+    segmentation = annotation.segmentation
+    if isinstance(segmentation, _Rle):
+        if segmentation.size != size:
+            raise ValueError(
+                f"{where}: segmentation.size must be the image's [{height}, {width}], got {list(segmentation.size)}"
+            )
+        runs = np.array(_run_lengths(segmentation.counts), dtype=np.int64)
+        # pycocotools would fill up a mask that is too short with whatever lies in memory.
+        if (runs < 0).any() or runs.sum() != height * width:
+            raise ValueError(f"{where}: run lengths must be at least 0 and sum to {height * width}, got {runs.sum()}")
+        mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+    else:
+        for polygon in segmentation:
+            coordinates = np.array(polygon)
+            if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(coordinates).all():
+                raise ValueError(f"{where}: a polygon must have x, y for 3 corners or more, got {len(polygon)} numbers")
+            if (coordinates < 0).any() or (coordinates[::2] > width).any() or (coordinates[1::2] > height).any():
+                raise ValueError(f"{where}: a polygon must stay inside the image of {width}x{height}")
+        rles = coco_mask.frPyObjects(segmentation, height, width)
+        mask = coco_mask.decode(coco_mask.merge(rles)).astype(bool)
+    if not mask.any():
+        raise ValueError(f"{where}: segmentation must cover at least one pixel, got none")
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0])
+    if not np.allclose(box, annotation.bbox, rtol=0, atol=_BOX_TOLERANCE):
+        wanted = [int(side) for side in box]
+        raise ValueError(f"{where}: bbox must enclose the segmentation, {wanted}, got {list(annotation.bbox)}")
+    return mask
+
+
+def _run_lengths(counts: str | list[int]) -> list[int]:
+    """Lengths of the runs of 0, 1, 0, … down the columns, from COCO's compressed text if need be.
+
+    A number is in base 32, low digits first, its sign in the last digit; from the fourth on it is the difference from the
+    number two before. A character is a digit plus 48, plus 32 if more follow.
+    """
+    if not isinstance(counts, str):
+        return counts
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        digit = ord(character) - 48
+        value |= (digit & 31) << shift
+        shift += 5
+        if not digit & 32:
+            value -= (digit & 16) << (shift - 4)
+            runs.append(value + runs[-2] if len(runs) > 2 else value)
+            value = shift = 0
+    return runs

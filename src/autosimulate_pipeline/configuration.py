@@ -1,0 +1,127 @@
+"""Configuration: which run it belongs to, and every parameter checked before anything happens."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
+from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
+from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
+from autosimulate_pipeline.search import LoopSettings, SearchSettings
+from autosimulate_pipeline.search.simulation import SimulatorSettings
+from autosimulate_pipeline.simulators import ParallelSettings
+from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings
+
+
+class ConfigurationError(ValueError):
+    """The configuration cannot be run; the message names the key, the value and what is wanted."""
+
+
+class Parameters(BaseModel):
+    """All of conf/*/parameters.yml, one block per stage; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str = Field(description="what MLflow and the summary call it")
+    run: str = Field(description="the run's name, and of its folders below data/")
+    seed: int = Field(ge=0)
+    simulator: SimulatorSettings
+    reference_data: ReferenceDataSettings
+    task_model: TaskModelSettings
+    training: TrainingSettings
+    loop: LoopSettings
+    search: SearchSettings
+    hypergradient: HypergradientSettings
+    final_evaluation: FinalEvaluationSettings
+    parallel: ParallelSettings
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Kedro's loader, which also names the run after what was asked for where the user named none.
+
+    It hands itself to `current_parameters`, because the pipelines' structure depends on the number of iterations.
+    """
+
+    current: ProjectConfigLoader | None = None
+
+    def __init__(
+        self, conf_source: str, env: str | None = None, runtime_params: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        runtime_params = dict(runtime_params or {})
+        runtime_params.setdefault("run", default_run_name("autosimulate", env, runtime_params))
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]*", str(runtime_params["run"])):
+            raise ConfigurationError(
+                f"run must be letters, digits and . _ = + - (it names a folder), got {runtime_params['run']!r}"
+            )
+        runtime_params["run"] = str(runtime_params["run"])
+        super().__init__(conf_source, env, runtime_params, **kwargs)
+        ProjectConfigLoader.current = self
+
+
+def current_parameters() -> Parameters:
+    """The checked parameters of the session that was created last.
+
+    Raises:
+        ConfigurationError: if there is none, or a parameter is bad.
+    """
+    if ProjectConfigLoader.current is None:
+        raise ConfigurationError("no Kedro session has been created yet, so there are no parameters")
+    return check_parameters(ProjectConfigLoader.current["parameters"])
+
+
+def check_parameters(raw: dict[str, Any]) -> Parameters:
+    """`raw` as typed parameters.
+
+    Raises:
+        ConfigurationError: one line for each complaint, naming the key, the value seen and what is wanted.
+    """
+    try:
+        parameters = Parameters.model_validate(raw)
+    except ValidationError as failure:
+        raise ConfigurationError("\n".join(_complaint(dict(error)) for error in failure.errors())) from None
+    try:
+        parameters.simulator.check()
+        hidden_simulator(parameters.reference_data, parameters.simulator).check("reference_data.hidden_simulator.parameters")
+    except ValueError as failure:
+        raise ConfigurationError(str(failure)) from None
+    return parameters
+
+
+def _complaint(error: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{key} is not a parameter; see conf/base/parameters.yml for those there are"
+    if error["type"] == "missing":
+        return f"{key} is missing"
+    if error["type"] == "value_error":
+        return f"{key}: {error['ctx']['error']}" if key not in str(error["ctx"]["error"]) else str(error["ctx"]["error"])
+    return f"{key} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def default_run_name(pipeline: str, env: str | None, runtime_params: dict[str, Any]) -> str:
+    """A name that tells runs apart: `autosimulate`, `smoke-frozen`, `autosimulate-seed=1-loop.num_images=8`."""
+    overrides = [f"{key}={value}" for key, value in sorted(_flattened(runtime_params)) if key != "run"]
+    name = "-".join([*([env] if env and env not in ("base", "local") else []), pipeline, *overrides])
+    return re.sub(r"[^A-Za-z0-9._=+-]", "_", name)
+
+
+def _flattened(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        flat += _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
+    return flat
+
+
+def flattened(values: dict[str, Any]) -> dict[str, Any]:
+    """Nested parameters by dotted key."""
+    return dict(_flattened(values))
+
+
+def run_folder(project: Path, layer: str, run: str) -> Path:
+    """The run's folder in one of Kedro's layers, such as `08_reporting`."""
+    return project / "data" / layer / run

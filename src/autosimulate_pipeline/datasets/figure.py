@@ -1,0 +1,43 @@
+"""Figures as PNG files."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kedro.io import AbstractDataset
+from matplotlib.figure import Figure
+
+from autosimulate_pipeline.datasets.atomic import replacing
+
+
+class FigureDataset(AbstractDataset[Figure, bytes]):
+    """Saves a matplotlib figure; loads the bytes of its PNG file.
+
+    Args:
+        filepath: the .png file.
+        dots_per_inch: resolution.
+    """
+
+    def __init__(self, filepath: str, dots_per_inch: int = 110, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = PurePosixPath(filepath)
+        self._dots_per_inch = dots_per_inch
+        self.metadata = metadata
+
+    def load(self) -> bytes:
+        return Path(self._filepath).read_bytes()
+
+    def save(self, data: Figure) -> None:
+        with replacing(Path(self._filepath)) as draft:
+            data.savefig(draft, dpi=self._dots_per_inch, bbox_inches="tight", format="png")
+
+    def preview(self) -> Any:
+        """What Kedro-Viz shows: the picture."""
+        return base64.b64encode(self.load()).decode()
+
+    def _exists(self) -> bool:
+        return Path(self._filepath).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

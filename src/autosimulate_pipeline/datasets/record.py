@@ -1,0 +1,48 @@
+"""Records (dataclasses and pydantic models) as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kedro.io import AbstractDataset
+from kedro.utils import load_obj
+from pydantic import TypeAdapter
+
+from autosimulate_pipeline.datasets.atomic import replacing
+
+
+class RecordDataset(AbstractDataset[Any, Any]):
+    """A record of ours as a JSON file.
+
+    Args:
+        filepath: the file.
+        record: import path of the record's class, such as `autosimulate_pipeline.records.EvaluationReport`.
+    """
+
+    def __init__(self, filepath: str, record: str, metadata: dict[str, Any] | None = None) -> None:
+        self._filepath = PurePosixPath(filepath)
+        self._record = record
+        self.metadata = metadata
+
+    @property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(load_obj(self._record))
+
+    def load(self) -> Any:
+        return self._adapter.validate_json(Path(self._filepath).read_bytes())
+
+    def save(self, data: Any) -> None:
+        with replacing(Path(self._filepath)) as draft:
+            draft.write_bytes(self._adapter.dump_json(data, indent=1) + b"\n")
+
+    def preview(self) -> Any:
+        """What Kedro-Viz shows: the record as JSON."""
+        return json.loads(Path(self._filepath).read_text())
+
+    def _exists(self) -> bool:
+        return Path(self._filepath).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "record": self._record}

@@ -1,0 +1,73 @@
+"""Categorical over two or more values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from autosimulate_pipeline.distributions.base import Value
+from autosimulate_pipeline.distributions.discrete import (
+    Discrete,
+    means_by_value,
+    one_hot,
+    over,
+    project_on_floored_simplex,
+)
+
+
+class Categorical(Discrete):
+    """Value i with probability p_i; the entries of ψ are the probabilities, which sum to 1."""
+
+    distribution: Literal["categorical"] = "categorical"
+    values: tuple[Value, ...] = Field(description="The values.")
+    probabilities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(description="Their probabilities.")
+
+    @model_validator(mode="after")
+    def _probabilities_fit(self) -> Self:
+        if len(self.probabilities) != len(self.values):
+            raise ValueError(f"probabilities must be {len(self.values)}, one per value, got {len(self.probabilities)}")
+        if abs(sum(self.probabilities) - 1) > 1e-6:
+            raise ValueError(f"probabilities must sum to 1, got {sum(self.probabilities):g}")
+        return self
+
+    @property
+    def learned_entries(self) -> tuple[str, ...]:
+        return tuple(map(str, self.values))
+
+    def weights(self) -> Tensor:
+        return torch.tensor(self.probabilities, dtype=torch.float64)
+
+    def score(self, draws: Tensor) -> Tensor:
+        """[s = i]/p_i − 1, shape (K, num_values): the gradient of log(p_s / Σ_j p_j) at Σ_j p_j = 1.
+
+        The normalisation makes its mean 0. It subtracts the same E[f] from every entry of equation (4), a direction
+        that Σ_i p_i = 1 forbids anyway.
+        """
+        return over(one_hot(draws, len(self.values)), self.weights()) - 1
+
+    def expectation_gradient(self, influences: Tensor, draws: Tensor) -> Tensor:
+        """f̄(i), shape (num_values,): equation (4) of the supplement."""
+        return means_by_value(influences, draws, len(self.values))
+
+    def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
+        """[mean(a·[s = i]) − p_i mean(a)] / √p_i, shape (num_values,); 0 for a value that was not drawn."""
+        drawn, probabilities = one_hot(draws, len(self.values)), self.weights()
+        covariance = (advantages.unsqueeze(1) * (drawn - probabilities)).mean(dim=0)
+        return torch.where(drawn.any(dim=0), over(covariance, probabilities.sqrt()), 0.0)
+
+    def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:
+        """Itself after a step of the log probabilities, on the floored simplex."""
+        return self._at(torch.softmax(self.weights().log() + step_size * standardised_gradient, dim=0))
+
+    def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
+        return self._at(self.weights() + learning_rate * expectation_gradient)
+
+    def uniform(self) -> Categorical:
+        num_values = len(self.values)
+        return self.model_copy(update={"probabilities": (1 / num_values,) * num_values, "learned": False})
+
+    def _at(self, point: Tensor) -> Self:
+        return self.model_copy(update={"probabilities": tuple(project_on_floored_simplex(point).tolist())})

@@ -1,0 +1,84 @@
+"""What Bernoulli and Categorical share: draws of indices, means by category, and the floored simplex."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from pydantic import field_validator
+from torch import Tensor
+
+from autosimulate_pipeline.distributions.base import LearnableDistribution, Value
+
+PROBABILITY_FLOOR = 0.05
+"""No learned probability falls below this: a value that is never drawn can never prove its worth."""
+
+_TINY = 1e-300
+"""Stands in for a probability of 0 in a denominator; its numerator is 0, for such a value is never drawn."""
+
+
+class Discrete(LearnableDistribution):
+    """A distribution over a few values; a draw is the index of its value."""
+
+    values: tuple[Value, ...]
+
+    @field_validator("values")
+    @classmethod
+    def _values_are_distinct(cls, values: tuple[Value, ...]) -> tuple[Value, ...]:
+        if len(values) < 2 or len(set(values)) < len(values):
+            raise ValueError(f"values must be at least two different ones, got {list(values)}")
+        return values
+
+    @abstractmethod
+    def weights(self) -> Tensor:
+        """The probability of each value, shape (num_values,), float64."""
+
+    def sample(self, num_samples: int, generator: torch.Generator) -> Tensor:
+        return torch.multinomial(self.weights(), num_samples, replacement=True, generator=generator).double()
+
+    def to_values(self, draws: Tensor) -> list[Value]:
+        return [self.values[int(index)] for index in draws.tolist()]
+
+    def log_prob(self, draws: Tensor) -> Tensor:
+        return self.weights().log()[draws.long()]
+
+    def entries(self) -> dict[str, float]:
+        return dict(zip(map(str, self.values), self.weights().tolist(), strict=True))
+
+    def extremes(self) -> tuple[Value, ...]:
+        return self.values
+
+
+def one_hot(draws: Tensor, num_values: int) -> Tensor:
+    """[s_k = i], shape (K, num_values), float64."""
+    return torch.nn.functional.one_hot(draws.long(), num_values).double()
+
+
+def means_by_value(influences: Tensor, draws: Tensor, num_values: int) -> Tensor:
+    """f̄(i), the mean influence of the draws of each value, shape (num_values,).
+
+    A value without draws has no information and takes the mean of all.
+    """
+    drawn = one_hot(draws, num_values)
+    counts = drawn.sum(dim=0)
+    means = influences.to(drawn) @ drawn / counts.clamp(min=1)
+    return torch.where(counts > 0, means, influences.mean().to(drawn))
+
+
+def over(numerator: Tensor, probabilities: Tensor) -> Tensor:
+    """The quotient, with 0/0 = 0 for a value whose probability is 0."""
+    return numerator / probabilities.clamp(min=_TINY)
+
+
+def project_on_floored_simplex(point: Tensor, floor: float = PROBABILITY_FLOOR) -> Tensor:
+    """The nearest p with Σp = 1 and every p_i ≥ floor (or 1/n where n · floor > 1), shape (n,).
+
+    Euclidean projection by sorting (Duchi et al., ICML 2008). Adding a constant to `point` changes nothing, so a
+    gradient needs no projection on the tangent of the simplex.
+    """
+    floor = min(floor, 1 / len(point))
+    mass = 1 - len(point) * floor
+    descending = point.sort(descending=True).values
+    thresholds = (descending.cumsum(0) - mass) / torch.arange(1, len(point) + 1, dtype=point.dtype)
+    num_above = int((descending > thresholds).sum().clamp(min=1))
+    return floor + (point - thresholds[num_above - 1]).clamp(min=0)

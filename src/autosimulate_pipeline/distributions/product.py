@@ -1,0 +1,173 @@
+"""p_ψ: the independent product of the distributions of all simulator parameters.
+
+Everything outside this package talks to the product alone. Its JSON is conf's block, `{name: {distribution: …}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import ConfigDict, Field, RootModel, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from torch import Tensor
+
+from autosimulate_pipeline.distributions.base import Distribution, LearnableDistribution
+from autosimulate_pipeline.distributions.bernoulli import Bernoulli
+from autosimulate_pipeline.distributions.categorical import Categorical
+from autosimulate_pipeline.distributions.gaussian import Gaussian
+from autosimulate_pipeline.distributions.uniform import Uniform
+from autosimulate_pipeline.records import Scene
+
+AnyDistribution = Annotated[Gaussian | Bernoulli | Categorical | Uniform, Field(discriminator="distribution")]
+
+
+class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
+    """Independent parameters by name, in conf's order; a parameter that is null in conf is switched off.
+
+    Draws have shape (K, num_dims), a column per parameter. Gradients have shape (num_parameters,): the entries of the
+    learned parameters, one after the other.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, parameters: Any) -> Any:
+        if isinstance(parameters, Mapping):
+            return {name: settings for name, settings in parameters.items() if settings is not None}
+        return parameters
+
+    @model_validator(mode="after")
+    def _has_a_parameter(self) -> Self:
+        if not self.root:
+            raise ValueError("at least one parameter must have a distribution, got none")
+        return self
+
+    @classmethod
+    def from_conf(cls, parameters: Mapping[str, Any], key: str = "simulator.parameters") -> Self:
+        """The product of what conf says under `key`.
+
+        Raises:
+            ValueError: in one line, as `simulator.parameters.ambient_light: low must be below high, got …`.
+        """
+        try:
+            return cls.model_validate(parameters)
+        except ValidationError as error:
+            raise ValueError("; ".join(_one_line(key, details) for details in error.errors())) from None
+
+    @property
+    def parameters(self) -> dict[str, AnyDistribution]:
+        """The distributions by name, one per column of the draws."""
+        return self.root
+
+    @property
+    def num_parameters(self) -> int:
+        """The length of a gradient; 0 where nothing is learned."""
+        return sum(distribution.num_parameters for distribution in self._learned.values())
+
+    def sample(self, num_samples: int, generator: torch.Generator) -> Tensor:
+        """Unclipped draws, shape (num_samples, num_dims), float64."""
+        return torch.stack([d.sample(num_samples, generator) for d in self.root.values()], dim=1)
+
+    def scenes(self, draws: Tensor) -> list[Scene]:
+        """What the simulator gets for each draw, clipped to the ranges."""
+        columns = [distribution.to_values(column) for _, distribution, column in self._columns(draws)]
+        return [dict(zip(self.root, values, strict=True)) for values in zip(*columns, strict=True)]
+
+    def extremes(self) -> list[Scene]:
+        """A few scenes in which every parameter takes both its ends, or every value, at least once."""
+        ends = {name: distribution.extremes() for name, distribution in self.root.items()}
+        num_scenes = max(map(len, ends.values()))
+        return [{name: values[i % len(values)] for name, values in ends.items()} for i in range(num_scenes)]
+
+    def log_prob(self, draws: Tensor) -> Tensor:
+        """log p_ψ(s_k), shape (K,)."""
+        return torch.stack([d.log_prob(column) for _, d, column in self._columns(draws)]).sum(dim=0)
+
+    def score(self, draws: Tensor) -> Tensor:
+        """∇_ψ log p_ψ(s_k), shape (K, num_parameters)."""
+        return torch.cat([draws[:, :0], *(d.score(column) for d, column in self._learned_columns(draws))], dim=1)
+
+    def expectation_gradient(self, influences: Tensor, draws: Tensor) -> Tensor:
+        """The supplement's estimate of ∇_ψ E[f(s)] from f(s_k), equations (2) to (4), shape (num_parameters,)."""
+        influences = influences.to(draws)
+        gradients = (d.expectation_gradient(influences, column) for d, column in self._learned_columns(draws))
+        return torch.cat([draws.new_empty(0), *gradients])
+
+    def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
+        """The gradient in units of each score's standard deviation, shape (num_parameters,)."""
+        advantages = advantages.to(draws)
+        gradients = (d.standardised_gradient(advantages, column) for d, column in self._learned_columns(draws))
+        return torch.cat([draws.new_empty(0), *gradients])
+
+    def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:
+        """The product after a step of `step_size` along the standardised gradient."""
+        return self._with({name: d.stepped(part, step_size) for name, d, part in self._parts(standardised_gradient)})
+
+    def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
+        """The product after ψ ← ψ + learning_rate · expectation_gradient, projected on what is allowed."""
+        return self._with({name: d.ascended(part, learning_rate) for name, d, part in self._parts(expectation_gradient)})
+
+    def annealed(self, factor: float) -> Self:
+        """The product with the widths of its learned parameters narrowed by `factor`."""
+        return self._with({name: distribution.annealed(factor) for name, distribution in self._learned.items()})
+
+    def uniform(self) -> Self:
+        """The domain-randomisation counterpart: what was learned covers its whole range, the rest stays as it is."""
+        return self._with({name: distribution.uniform() for name, distribution in self._learned.items()})
+
+    def entries(self) -> dict[str, float]:
+        """The entries of ψ for logging: `ambient_light`, `cube_material/rubber`, … of the learned parameters.
+
+        A Bernoulli shows both its probabilities: the supplement's CLEVR table then counts 19 entries.
+        """
+        return {
+            _entry_name(name, value): entry
+            for name, distribution in self._learned.items()
+            for value, entry in distribution.entries().items()
+        }
+
+    def learned_entries(self) -> tuple[str, ...]:
+        """The names of the numbers of a gradient: those of `entries`, but for the first value of a Bernoulli."""
+        return tuple(_entry_name(name, value) for name, d in self._learned.items() for value in d.learned_entries)
+
+    @property
+    def gradient_names(self) -> list[str]:
+        """What each number of a gradient belongs to: `ambient_light`, `cube_material`, `image_size/48`, …"""
+        return [
+            name if distribution.num_parameters == 1 else f"{name}/{value}"
+            for name, distribution in self._learned.items()
+            for value in list(distribution.entries())[: distribution.num_parameters]
+        ]
+
+    @property
+    def _learned(self) -> dict[str, LearnableDistribution]:
+        return {name: d for name, d in self.root.items() if isinstance(d, LearnableDistribution) and d.learned}
+
+    def _columns(self, draws: Tensor) -> list[tuple[str, Distribution, Tensor]]:
+        return [(name, d, column) for (name, d), column in zip(self.root.items(), draws.unbind(1), strict=True)]
+
+    def _learned_columns(self, draws: Tensor) -> list[tuple[LearnableDistribution, Tensor]]:
+        learned = self._learned
+        return [(learned[name], column) for name, _, column in self._columns(draws) if name in learned]
+
+    def _parts(self, gradient: Tensor) -> list[tuple[str, LearnableDistribution, Tensor]]:
+        learned = self._learned
+        parts = torch.split(gradient.detach().cpu().double(), [d.num_parameters for d in learned.values()])
+        return [(name, d, part) for (name, d), part in zip(learned.items(), parts, strict=True)]
+
+    def _with(self, changed: Mapping[str, Any]) -> Self:
+        return self.model_construct(root={name: changed.get(name, d) for name, d in self.root.items()})
+
+
+def _entry_name(parameter: str, value: str) -> str:
+    return f"{parameter}/{value}" if value else parameter
+
+
+def _one_line(key: str, details: ErrorDetails) -> str:
+    parameter, *rest = (str(part) for part in details["loc"]) if details["loc"] else ("",)
+    path = ".".join(filter(None, [key, parameter, *rest[1:]]))  # rest[0] is the union's tag, which conf does not write
+    message = details["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}" if details["type"] == "value_error" else f"{path}: {message}, got {details['input']!r}"

@@ -1,0 +1,181 @@
+"""What happens around the nodes: parameters checked, time kept, MLflow told, a person told."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline.node import Node
+
+from autosimulate_pipeline.configuration import Parameters, check_parameters, flattened, run_folder
+from autosimulate_pipeline.progress import RunDisplay
+from autosimulate_pipeline.records import StageSeconds
+from autosimulate_pipeline.run_record import claim_run
+from autosimulate_pipeline.search.base import SearchState
+from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+
+STAGES = ("render", "train", "evaluate", "hypergradient")
+
+
+class ValidationHook:
+    """Refuses bad parameters, and other parameters for a run that exists, before any node runs."""
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        self._parameters = check_parameters(context.config_loader["parameters"])
+        self._reporting = run_folder(context.project_path, "08_reporting", self._parameters.run)
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        claim_run(self._reporting, _pipeline_name(run_params), self._parameters)
+
+
+class StageClockHook:
+    """Keeps `stage_seconds` in the catalog up to date, across resumed runs too."""
+
+    _process_start_counted = False
+
+    @hook_impl
+    def before_pipeline_run(self, catalog: CatalogProtocol) -> None:
+        self._dataset = catalog.get("stage_seconds")
+        before = self._dataset.load() if self._dataset.exists() else StageSeconds()
+        self._spent = {stage: getattr(before, stage) for stage in STAGES}
+        already_running = 0.0 if StageClockHook._process_start_counted else seconds_since_process_start()
+        StageClockHook._process_start_counted = True
+        self._started = time.monotonic() - already_running - before.total
+        self._save()
+
+    @hook_impl
+    def before_node_run(self) -> None:
+        self._node_started = time.monotonic()
+
+    @hook_impl
+    def after_node_run(self, node: Node) -> None:
+        for stage in node.tags.intersection(STAGES):
+            self._spent[stage] += time.monotonic() - self._node_started
+        self._save()
+
+    def _save(self) -> None:
+        total = time.monotonic() - self._started
+        self._dataset.save(StageSeconds(**self._spent, other=total - sum(self._spent.values()), total=total))
+
+
+def seconds_since_process_start() -> float:
+    """How long this process has run, imports included; 0 where the system does not tell."""
+    try:
+        start_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return 0.0
+    return uptime - start_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _pipeline_name(run_params: dict[str, Any]) -> str:
+    return "+".join(run_params["pipeline_names"] or ["autosimulate"]).replace("__default__", "autosimulate")
+
+
+class _LoopHook:
+    """Calls `on_iteration` when an iteration's last output is saved."""
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        self._context = context
+        self._parameters: Parameters = check_parameters(context.config_loader["parameters"])
+        self._reporting = run_folder(context.project_path, "08_reporting", self._parameters.run)
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
+        self._catalog = catalog
+        self.on_start(_pipeline_name(run_params))
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
+        if isinstance(data, SearchState) and node.namespace is not None:
+            iteration = node.namespace.removeprefix("iteration_")
+            report = self._catalog.load(f"validation_report_{iteration}")
+            if report.num_images:
+                self.on_iteration(data, report, self._catalog.load(f"hypergradient_report_{iteration}"))
+
+    def on_start(self, pipeline: str) -> None: ...
+
+    def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None: ...
+
+
+class TrackingHook(_LoopHook):
+    """Tells MLflow."""
+
+    _tracker: Tracker | None = None
+
+    def on_start(self, pipeline: str) -> None:
+        settings = TrackingSettings.model_validate(self._context.config_loader["mlflow"])
+        if not settings.enabled:
+            return
+        parameters, project = self._parameters, self._context.project_path
+        self._tracker = Tracker(settings, project, parameters.run, self._reporting / "mlflow_run_id")
+        tags = {"method": pipeline, "mode": parameters.search.mode, "experiment": parameters.experiment}
+        self._tracker.log_parameters(flattened(parameters.model_dump(mode="json")), tags)
+
+    def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
+        if self._tracker is None:
+            return
+        metrics = {
+            "val/mAP": validation.map,
+            "val/mIoU": validation.miou,
+            "val/loss": validation.loss,
+            "images_rendered": float(state.images_rendered),
+        }
+        metrics |= {f"psi/{name}": value for name, value in state.distribution.entries().items()}
+        seconds: StageSeconds = self._catalog.load("stage_seconds")
+        metrics |= {f"seconds/{stage}": getattr(seconds, stage) for stage in (*STAGES, "other", "total")}
+        if hypergradient.influences:
+            metrics |= {
+                "hypergradient/norm": hypergradient.norm,
+                "hypergradient/solver_steps": float(hypergradient.solver_steps),
+                "hypergradient/solver_residual": hypergradient.solver_residual,
+                f"hypergradient/outcome/{hypergradient.solver_outcome}": 1.0,
+            }
+        self._tracker.log_metrics(metrics, step=state.iteration - 1)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        if self._tracker is None:
+            return
+        if self._catalog.exists("summary"):
+            summary = self._catalog.load("summary")
+            metrics = {
+                f"test/{metric}/{where}": value
+                for metric, key in (("mAP", "test_map"), ("mIoU", "test_miou"))
+                for where, value in {**summary[key], "polished": summary["polished"][key]}.items()
+            }
+            weights = run_folder(self._context.project_path, "06_models", self._parameters.run)
+            names = ("summary.json", "evolution.png", "curves.png", "report.html")
+            artifacts = [self._reporting / name for name in names] + [weights / "polished.safetensors"]
+            self._tracker.log_summary(metrics, [path for path in artifacts if path.exists()])
+        self._tracker.finish("FINISHED")
+        self._tracker = None
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        if self._tracker is not None:
+            self._tracker.finish("FAILED")
+            self._tracker = None
+
+
+class ProgressHook(_LoopHook):
+    """Tells the person at the terminal."""
+
+    def on_start(self, pipeline: str) -> None:
+        self._display = RunDisplay(self._parameters.loop.num_iterations)
+        self._display.start(self._parameters.run, pipeline, self._parameters.loop.num_images)
+
+    def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
+        self._display.iteration(state, validation)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        if self._catalog.exists("summary"):
+            self._display.summary(self._catalog.load("summary"), self._reporting)

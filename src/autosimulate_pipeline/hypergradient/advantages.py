@@ -1,0 +1,59 @@
+"""From the influences of images to what multiplies their scores: baselines and normalisation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+CLAMP = 2.5
+"""Advantages beyond this many standard deviations are cut: one odd image must not decide a step."""
+
+
+def leave_one_out_baseline(influences: Tensor) -> Tensor:
+    """b_k = mean of the influences of the other images, shape (K,).
+
+    It is independent of s_k, so that subtracting it leaves the estimate unbiased.
+
+    Raises:
+        ValueError: if K < 2 or an influence is not finite.
+    """
+    _check(influences)
+    return (influences.sum() - influences) / (len(influences) - 1)
+
+
+def normalised_advantages(influences: Tensor) -> Tensor:
+    """a_k = (f_k − mean f) / std f, clamped to ±2.5, shape (K,); 0 where all influences are the same.
+
+    Raises:
+        ValueError: if K < 2 or an influence is not finite.
+    """
+    _check(influences)
+    centred = influences - influences.mean()
+    deviation = centred.square().mean().sqrt()
+    rounding = 8 * torch.finfo(influences.dtype).eps * influences.abs().max()
+    return torch.zeros_like(influences) if deviation <= rounding else (centred / deviation).clamp(-CLAMP, CLAMP)
+
+
+def score_function_gradient(score_values: Tensor, influences: Tensor, baseline: Tensor) -> Tensor:
+    """Monte-Carlo gradient of E_{s~p_ψ}[f(s)] with respect to ψ, shape (num_parameters,).
+
+    (1/K) Σ_k (f(s_k) − b_k) ∇_ψ log p_ψ(s_k), equation (1) of the AutoSimulate supplement with a control variate.
+
+    Args:
+        score_values: ∇_ψ log p_ψ(s_k), shape (K, num_parameters).
+        influences: f(s_k), shape (K,).
+        baseline: b_k, shape (K,); independent of s_k, or the estimate is biased.
+
+    Raises:
+        ValueError: if K < 2 or an influence is not finite.
+    """
+    _check(influences)
+    return ((influences - baseline).unsqueeze(1) * score_values).mean(dim=0)
+
+
+def _check(influences: Tensor) -> None:
+    if len(influences) < 2:
+        raise ValueError(f"influences must come from at least 2 images, got {len(influences)}")
+    if not influences.isfinite().all():
+        num_bad = int((~influences.isfinite()).sum())
+        raise ValueError(f"influences must be finite, got {num_bad} of {len(influences)} that are not")

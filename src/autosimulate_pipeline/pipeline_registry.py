@@ -1,0 +1,21 @@
+"""The pipelines that `kedro run --pipeline NAME` knows: one for each search method, and the bare iteration."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline
+
+from autosimulate_pipeline.configuration import current_parameters
+from autosimulate_pipeline.pipelines import final_evaluation, iteration, reference_data, reporting
+from autosimulate_pipeline.search import SEARCH_METHODS
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Pipelines by name, unrolled to `loop.num_iterations`; `__default__` is AutoSimulate."""
+    num_iterations = current_parameters().loop.num_iterations
+    surroundings = (
+        reference_data.create_pipeline()
+        + final_evaluation.create_pipeline(num_iterations)
+        + reporting.create_pipeline(num_iterations)
+    )
+    methods = {name: iteration.create_pipeline(name, num_iterations) + surroundings for name in SEARCH_METHODS}
+    return {"__default__": methods["autosimulate"], **methods, "iteration": iteration.create_iteration()}

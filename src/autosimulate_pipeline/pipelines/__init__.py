@@ -1,0 +1,1 @@
+"""The Kedro pipelines: thin nodes around the domain packages."""

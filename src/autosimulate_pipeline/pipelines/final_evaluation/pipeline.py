@@ -1,0 +1,92 @@
+from kedro.pipeline import Pipeline, node
+
+from autosimulate_pipeline.pipelines.final_evaluation import nodes
+from autosimulate_pipeline.pipelines.iteration.nodes import render_dataset
+
+
+def create_retraining() -> Pipeline:
+    """From a state to the test report of a network trained from scratch on fresh images of its p_ψ."""
+    return Pipeline(
+        [
+            node(
+                nodes.sample_fresh_scenes,
+                inputs=["state", "params:final_evaluation"],
+                outputs="scenes",
+                name="sample-fresh-scenes",
+                tags="sample",
+            ),
+            node(
+                render_dataset,
+                inputs=["scenes", "params:simulator", "params:parallel"],
+                outputs="rendered_dataset",
+                name="render-fresh-dataset",
+                tags="render",
+            ),
+            node(
+                nodes.retrain_task_model,
+                inputs=["state", "rendered_dataset", "params:task_model", "params:final_evaluation"],
+                outputs="trained_weights",
+                name="retrain-task-model",
+                tags="train",
+            ),
+            node(
+                nodes.evaluate_test,
+                inputs=["trained_weights", "test_set", "params:task_model"],
+                outputs="test_report",
+                name="evaluate-test",
+                tags="evaluate",
+            ),
+        ]
+    )
+
+
+def create_polishing(num_iterations: int) -> Pipeline:
+    """From the loop's last weights and all its images to the test report of the polished weights."""
+    rendered = [f"rendered_dataset_{k:03d}" for k in range(num_iterations)]
+    return Pipeline(
+        [
+            node(
+                nodes.polish_task_model,
+                inputs=["state", "weights", "params:task_model", "params:final_evaluation", *rendered],
+                outputs="trained_weights",
+                name="polish-task-model",
+                tags="train",
+            ),
+            node(
+                nodes.evaluate_test,
+                inputs=["trained_weights", "test_set", "params:task_model"],
+                outputs="test_report",
+                name="evaluate-test",
+                tags="evaluate",
+            ),
+        ]
+    )
+
+
+def create_pipeline(num_iterations: int) -> Pipeline:
+    """Test reports of the `polished` loop and of retraining at the `start` and the `learned` ψ."""
+    last = f"{num_iterations:03d}"
+    parameters = {f"params:{name}" for name in ("final_evaluation", "simulator", "parallel", "task_model")}
+    polishing, retraining = create_polishing(num_iterations), create_retraining()
+    return Pipeline(
+        [
+            Pipeline(
+                polishing,
+                namespace="polished",
+                inputs={"state": f"state_{last}", "weights": f"weights_{last}", "test_set": "test_set"}
+                | {name: name for name in polishing.inputs() if name.startswith("rendered_dataset_")},
+                outputs={"test_report": "test_report_polished"},
+                parameters=parameters & polishing.inputs(),
+            ),
+            *(
+                Pipeline(
+                    retraining,
+                    namespace=namespace,
+                    inputs={"state": state, "test_set": "test_set"},
+                    outputs={"test_report": f"test_report_{namespace}"},
+                    parameters=parameters,
+                )
+                for namespace, state in (("start", "state_000"), ("learned", f"state_{last}"))
+            ),
+        ]
+    )

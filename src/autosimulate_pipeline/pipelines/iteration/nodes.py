@@ -1,0 +1,107 @@
+"""The stages of an iteration, thin calls into the domain. Once the search has stopped, each hands on what it got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
+from autosimulate_pipeline.progress import watched
+from autosimulate_pipeline.randomness import derive_generator, derive_seed
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport
+from autosimulate_pipeline.search import LoopSettings, SearchSettings, build_search_method
+from autosimulate_pipeline.search.base import Observation, SearchState
+from autosimulate_pipeline.search.judging import evaluate
+from autosimulate_pipeline.search.problem import influences_on
+from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
+from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
+from autosimulate_pipeline.simulators import ParallelSettings
+from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, Weights, build_task_model, fit
+
+
+def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]]:
+    """The node function that starts a search by `method`."""
+
+    def initialise_search(
+        seed: int,
+        simulator: SimulatorSettings,
+        parallel: ParallelSettings,
+        task_model: TaskModelSettings,
+        loop: LoopSettings,
+        search: SearchSettings,
+        hypergradient: HypergradientSettings,
+    ) -> tuple[SearchState, Weights]:
+        """The search's state and the task model's weights before the first iteration."""
+        state = build_search_method(method, loop, search, hypergradient).init(simulator.parameters, seed)
+        categories = simulator.build(parallel).categories
+        return state, build_task_model(categories, task_model).initial_weights(derive_seed(seed, "initial weights"))
+
+    return initialise_search
+
+
+def sample_parameters(
+    state: SearchState, loop: LoopSettings, search: SearchSettings, hypergradient: HypergradientSettings
+) -> pd.DataFrame:
+    """The iteration's scenes, drawn from p_ψ."""
+    distribution = build_search_method(state.method, loop, search, hypergradient).propose(state)
+    return draw_scenes(distribution, 0 if state.stopped else loop.num_images, state.seed, state.iteration)
+
+
+def render_dataset(scenes: pd.DataFrame, simulator: SimulatorSettings, parallel: ParallelSettings) -> AnnotatedDataset:
+    """The scenes as annotated images."""
+    with watched("rendering", len(scenes), "images") as progress:
+        return render_scenes(simulator, parallel, scenes, progress)
+
+
+def train_task_model(
+    state: SearchState,
+    weights: Weights,
+    rendered_dataset: AnnotatedDataset,
+    task_model: TaskModelSettings,
+    training: TrainingSettings,
+) -> Weights:
+    """The weights, trained further on the iteration's images."""
+    if state.stopped:
+        return weights
+    model = build_task_model(rendered_dataset.categories, task_model)
+    generator = derive_generator(state.seed, "training", state.iteration)
+    with watched("training", training.epochs, "epochs") as progress:
+        return fit(model, weights, model.prepare(rendered_dataset), training, generator, progress)
+
+
+def evaluate_validation(
+    state: SearchState, trained_weights: Weights, validation_set: AnnotatedDataset, task_model: TaskModelSettings
+) -> EvaluationReport:
+    """How the trained weights do on the validation images."""
+    if state.stopped:
+        return EvaluationReport()
+    return evaluate(build_task_model(validation_set.categories, task_model), trained_weights, validation_set)
+
+
+def compute_hypergradient(
+    state: SearchState,
+    scenes: pd.DataFrame,
+    rendered_dataset: AnnotatedDataset,
+    weights: Weights,
+    trained_weights: Weights,
+    validation_report: EvaluationReport,
+    validation_set: AnnotatedDataset,
+    task_model: TaskModelSettings,
+    loop: LoopSettings,
+    search: SearchSettings,
+    hypergradient: HypergradientSettings,
+) -> tuple[HypergradientReport, SearchState]:
+    """The hypergradient, where the method uses one, and the state of the next iteration."""
+    if state.stopped:
+        return HypergradientReport(), state
+    model = build_task_model(validation_set.categories, task_model)
+    observation = Observation(
+        draws=draws_of(scenes),
+        validation=validation_report,
+        influences=lambda before_fit, settings: influences_on(
+            validation_set, rendered_dataset, model, weights if before_fit else trained_weights, settings
+        ),
+    )
+    next_state, report = build_search_method(state.method, loop, search, hypergradient).update(state, observation)
+    return report, next_state

@@ -1,0 +1,88 @@
+from kedro.pipeline import Pipeline, node
+
+from autosimulate_pipeline.pipelines.iteration import nodes
+
+METHOD = ["params:loop", "params:search", "params:hypergradient"]
+SETTINGS_OF_SEARCH = ["params:simulator", "params:parallel", "params:task_model", *METHOD]
+
+
+def create_iteration() -> Pipeline:
+    """One iteration: the five stages, from a state and weights to the next ones."""
+    return Pipeline(
+        [
+            node(
+                nodes.sample_parameters,
+                inputs=["state", *METHOD],
+                outputs="scenes",
+                name="sample-parameters",
+                tags="sample",
+            ),
+            node(
+                nodes.render_dataset,
+                inputs=["scenes", "params:simulator", "params:parallel"],
+                outputs="rendered_dataset",
+                name="render-dataset",
+                tags="render",
+            ),
+            node(
+                nodes.train_task_model,
+                inputs=["state", "weights", "rendered_dataset", "params:task_model", "params:training"],
+                outputs="trained_weights",
+                name="train-task-model",
+                tags="train",
+            ),
+            node(
+                nodes.evaluate_validation,
+                inputs=["state", "trained_weights", "validation_set", "params:task_model"],
+                outputs="validation_report",
+                name="evaluate-validation",
+                tags="evaluate",
+            ),
+            node(
+                nodes.compute_hypergradient,
+                inputs=[
+                    "state",
+                    "scenes",
+                    "rendered_dataset",
+                    "weights",
+                    "trained_weights",
+                    "validation_report",
+                    "validation_set",
+                    "params:task_model",
+                    *METHOD,
+                ],
+                outputs=["hypergradient_report", "next_state"],
+                name="compute-hypergradient",
+                tags="hypergradient",
+            ),
+        ]
+    )
+
+
+def create_pipeline(method: str, num_iterations: int) -> Pipeline:
+    """The loop: the iteration unrolled, each in a namespace of its own, tied by `state_000`, `weights_000`, …"""
+    start = node(
+        nodes.search_initialiser(method),
+        inputs=["params:seed", *SETTINGS_OF_SEARCH],
+        outputs=["state_000", "weights_000"],
+        name="initialise-search",
+        tags="sample",
+    )
+    iteration = create_iteration()
+    iterations = [
+        Pipeline(
+            iteration,
+            namespace=f"iteration_{k:03d}",
+            inputs={"state": f"state_{k:03d}", "weights": f"weights_{k:03d}", "validation_set": "validation_set"},
+            outputs={
+                "rendered_dataset": f"rendered_dataset_{k:03d}",
+                "trained_weights": f"weights_{k + 1:03d}",
+                "validation_report": f"validation_report_{k:03d}",
+                "hypergradient_report": f"hypergradient_report_{k:03d}",
+                "next_state": f"state_{k + 1:03d}",
+            },
+            parameters={*SETTINGS_OF_SEARCH, "params:training"},
+        )
+        for k in range(num_iterations)
+    ]
+    return Pipeline([start, *iterations])

@@ -1,0 +1,81 @@
+"""Where the validation and test images come from: folders of the user's, or a simulator hidden from the search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from autosimulate_pipeline.annotations.coco import read_coco
+from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.progress import watched
+from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.search.scenes import draw_scenes
+from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
+from autosimulate_pipeline.simulators import ParallelSettings
+
+
+class HiddenSimulatorSettings(BaseModel):
+    """A configuration of the simulator that renders the reference images and that the search never sees."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = Field(2020, ge=0, description="apart from the run's seed: every run is judged by the same images")
+    num_validation_images: int = Field(30, ge=1)
+    num_test_images: int = Field(100, ge=1)
+    parameters: ProductDistribution
+
+
+class ReferenceDataSettings(BaseModel):
+    """Folders in COCO layout; where they are null, the hidden simulator renders both sets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    validation_folder: Path | None = None
+    test_folder: Path | None = None
+    hidden_simulator: HiddenSimulatorSettings
+
+    @model_validator(mode="after")
+    def _folders_come_in_pairs(self) -> ReferenceDataSettings:
+        if (self.validation_folder is None) != (self.test_folder is None):
+            raise ValueError("validation_folder and test_folder must be given together, or neither")
+        if self.validation_folder is not None and self.validation_folder == self.test_folder:
+            raise ValueError(f"test_folder must not be the validation_folder, got {self.test_folder} for both")
+        return self
+
+
+def hidden_simulator(settings: ReferenceDataSettings, simulator: SimulatorSettings) -> SimulatorSettings:
+    """The simulator that stands for reality: the same program, other parameters."""
+    return simulator.model_copy(update={"parameters": settings.hidden_simulator.parameters})
+
+
+def load_reference_data(
+    settings: ReferenceDataSettings, simulator: SimulatorSettings, parallel: ParallelSettings
+) -> tuple[AnnotatedDataset, AnnotatedDataset]:
+    """The validation set, all that the search sees of the reference side, and the test set, for one look at the end."""
+    if settings.validation_folder is not None and settings.test_folder is not None:
+        categories = simulator.build(parallel).categories
+        return read_folder(settings.validation_folder, categories), read_folder(settings.test_folder, categories)
+    hidden = settings.hidden_simulator
+    num_images = hidden.num_validation_images + hidden.num_test_images
+    scenes = draw_scenes(hidden.parameters, num_images, hidden.seed, "reference")
+    with watched("rendering validation and test images", num_images, "images") as progress:
+        rendered = render_scenes(hidden_simulator(settings, simulator), parallel, scenes, progress)
+    return (
+        AnnotatedDataset(rendered.categories, rendered.images[: hidden.num_validation_images]),
+        AnnotatedDataset(rendered.categories, rendered.images[hidden.num_validation_images :]),
+    )
+
+
+def read_folder(folder: Path, categories: tuple[str, ...]) -> AnnotatedDataset:
+    """A user's COCO folder.
+
+    Raises:
+        ValueError: if it is empty or malformed, or its categories are not the simulator's.
+    """
+    dataset = read_coco(folder)
+    if dataset.categories != categories:
+        raise ValueError(
+            f"{folder}: categories must be the simulator's, {', '.join(categories)}, got {', '.join(dataset.categories)}"
+        )
+    return dataset

@@ -1,0 +1,42 @@
+"""The bilevel problem seen from one batch: what the hypergradient's mathematics asks of a task model."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
+from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.search.base import Influences
+from autosimulate_pipeline.task_models import TaskModel, Weights, ravel, unravel
+
+
+def influences_on(
+    validation_set: AnnotatedDataset,
+    rendered: AnnotatedDataset,
+    task_model: TaskModel,
+    weights: Weights,
+    settings: HypergradientSettings,
+) -> Influences:
+    """f(s_k) = vᵀ∇_θ l(s_k; θ) of each rendered image, v = (H + λI)⁻¹ ∇_θ L_val(θ); the values on the CPU, float64."""
+    batch, validation = task_model.prepare(rendered), task_model.prepare(validation_set)
+
+    def outputs(theta: Tensor) -> Tensor:
+        return task_model.outputs(unravel(theta, weights), batch)
+
+    def losses_of_outputs(values: Tensor) -> Tensor:
+        return task_model.losses_of_outputs(values, batch)
+
+    problem = ImplicitProblem(
+        per_sample_losses=lambda theta: losses_of_outputs(outputs(theta)),
+        validation_loss=lambda theta: task_model.per_image_losses(unravel(theta, weights), validation).mean(),
+        outputs=outputs,
+        losses_of_outputs=losses_of_outputs,
+    )
+    values, solution, gradient_norm = validation_influences(problem, ravel(weights), settings)
+    return Influences(
+        values=values.detach().cpu().double(),
+        validation_gradient_norm=gradient_norm,
+        solver_outcome=str(solution.outcome),
+        solver_steps=solution.num_steps,
+        solver_residual=solution.residual_norm,
+    )

@@ -1,0 +1,47 @@
+"""A simulator together with the distribution of its scenes."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.records import AnnotatedDataset, Progress
+from autosimulate_pipeline.search.scenes import scenes_of, seeds_of
+from autosimulate_pipeline.simulators import SIMULATORS, ParallelSettings, Simulator
+
+
+class SimulatorSettings(BaseModel):
+    """Which simulator, and p_ψ at the start."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: str = Field("clevr", description="a name in SIMULATORS")
+    parameters: ProductDistribution
+
+    @field_validator("type")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in SIMULATORS:
+            raise ValueError(f"must be one of {', '.join(SIMULATORS)}, got {name!r}")
+        return name
+
+    def build(self, parallel: ParallelSettings) -> Simulator:
+        """The simulator itself."""
+        return SIMULATORS[self.type](parallel)
+
+    def check(self, key: str = "simulator.parameters") -> None:
+        """Raises ValueError, naming `key`, if the distribution reaches a scene that the simulator cannot render."""
+        simulator = self.build(ParallelSettings())
+        for scene in self.parameters.extremes():
+            try:
+                simulator.check(scene)
+            except ValueError as failure:
+                raise ValueError(f"{key}: {failure}") from None
+
+
+def render_scenes(
+    simulator: SimulatorSettings, parallel: ParallelSettings, table: pd.DataFrame, progress: Progress
+) -> AnnotatedDataset:
+    """The table's scenes as annotated images, in its order."""
+    return simulator.build(parallel).render(scenes_of(table), seeds_of(table), progress)

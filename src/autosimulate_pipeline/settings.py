@@ -1,0 +1,15 @@
+"""Kedro project settings; see docs.kedro.org. Kedro imports this file, nothing else does."""
+
+from autosimulate_pipeline.configuration import ProjectConfigLoader
+from autosimulate_pipeline.hooks import ProgressHook, StageClockHook, TrackingHook, ValidationHook
+
+HOOKS = (ValidationHook(), StageClockHook(), TrackingHook(), ProgressHook())
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
+
+CONFIG_LOADER_CLASS = ProjectConfigLoader
+CONFIG_LOADER_ARGS = {
+    "config_patterns": {"mlflow": ["mlflow*"]},
+    "base_env": "base",
+    "default_run_env": "local",
+    "merge_strategy": {"parameters": "soft"},  # an environment overrides single keys, not whole blocks
+}

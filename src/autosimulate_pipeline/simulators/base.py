@@ -1,0 +1,52 @@
+"""What every simulator is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from autosimulate_pipeline.records import AnnotatedDataset, Progress, Scene
+
+SceneModel = TypeVar("SceneModel", bound=BaseModel)
+
+
+class Simulator(Protocol):
+    """Turns scenes into images with exact annotations."""
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Object categories, in the order that instance categories count them (from 1)."""
+
+    @property
+    def parameter_names(self) -> frozenset[str]:
+        """What a scene may set; the rest keeps its default."""
+
+    def check(self, scene: Scene) -> None:
+        """Raises ValueError, in one line, if the scene cannot be rendered: unknown name, wrong type, out of bounds."""
+
+    def render(self, scenes: Sequence[Scene], seeds: Sequence[int], progress: Progress) -> AnnotatedDataset:
+        """One image per scene, in their order; the same scene and seed give the same bytes.
+
+        Raises:
+            ValueError: before anything is rendered, if a scene fails `check` or there is not one seed per scene.
+        """
+
+
+def parse_scene(model: type[SceneModel], scene: Scene) -> SceneModel:
+    """The scene as the simulator's own model, with its defaults filled in.
+
+    Raises:
+        ValueError: names each bad parameter, the value seen and the value wanted, in one line.
+    """
+    try:
+        return model.model_validate(dict(scene))
+    except ValidationError as failure:
+        complaints = [
+            f"scene parameter {error['loc'][0]!r} is unknown, wanted one of {', '.join(sorted(model.model_fields))}"
+            if error["type"] == "extra_forbidden"
+            else f"scene parameter {error['loc'][0]!r} is {error['input']!r}: {error['msg'].lower()}"
+            for error in failure.errors()
+        ]
+        raise ValueError("; ".join(complaints)) from None

@@ -1,0 +1,143 @@
+"""The CLEVR scenes of the AutoSimulate supplement: cube, sphere and cylinder on a plain ground, by Blender Cycles.
+
+Differences from facebookresearch/clevr-dataset-gen: the camera stands farther back, so that locations of -10 to 10
+reach the edges of the view; the ambient light is the sky and not a sun; `num_bounces` sets every kind of bounce of
+Cycles' light paths, not the transparent ones alone. World units are metres, z is up, the ground is z = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene
+from autosimulate_pipeline.simulators.base import parse_scene
+from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
+
+CATEGORIES = ("cube", "sphere", "cylinder")
+OBJECT_RADIUS = 0.95
+"""Half of each object's width, depth and height."""
+
+COLOURS_SRGB = {
+    "gray": (87, 87, 87),
+    "red": (173, 35, 35),
+    "blue": (42, 75, 215),
+    "green": (29, 105, 20),
+    "brown": (129, 74, 25),
+    "purple": (129, 38, 192),
+    "cyan": (41, 208, 208),
+    "yellow": (255, 238, 51),
+}
+
+CAMERA_POSITION = np.array([0.0, -19.0, 15.0])
+CAMERA_TARGET = np.array([0.0, 0.0, 0.5])
+FOCAL_LENGTH_MM = 43.0
+SENSOR_WIDTH_MM = 36.0
+
+Location = Annotated[float, Field(ge=-10, le=10, description="metres on the ground; x to the right, y away")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Material = Literal["rubber", "metal"]
+Colour = Literal["gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"]
+
+
+class ClevrScene(BaseModel):
+    """One CLEVR scene, everything that the renderer can vary. The defaults are the supplement's fixed values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    num_samples: int = Field(
+        default=32, ge=1, description="Cycles samples per pixel, without adaptive sampling or denoising"
+    )
+    num_bounces: int = Field(default=8, ge=0, description="light-path bounces of every kind")
+    image_size: int = Field(default=96, ge=8, le=1024, description="width and height in pixels")
+    ambient_light: Percent = Field(default=50, description="strength of the sky")
+    back_light: Percent = Field(default=50, description="strength of the lamp behind the objects")
+    cube_x: Location = -4.0
+    cube_y: Location = 0.0
+    cube_material: Material = "rubber"
+    cube_colour: Colour = "blue"
+    sphere_x: Location = 0.0
+    sphere_y: Location = 0.0
+    sphere_material: Material = "rubber"
+    sphere_colour: Colour = "green"
+    cylinder_x: Location = 4.0
+    cylinder_y: Location = 0.0
+    cylinder_material: Material = "rubber"
+    cylinder_colour: Colour = "yellow"
+
+    def centre(self, category: str) -> NDArray[np.float64]:
+        """Centre of the object in the world, shape (3,)."""
+        return np.array([getattr(self, f"{category}_x"), getattr(self, f"{category}_y"), OBJECT_RADIUS])
+
+
+class Clevr:
+    """Renders `ClevrScene`s in worker processes, each on a core of its own."""
+
+    categories = CATEGORIES
+    parameter_names = frozenset(ClevrScene.model_fields)
+
+    def __init__(self, parallel: ParallelSettings | None = None) -> None:
+        self.parallel = parallel or ParallelSettings()
+
+    def check(self, scene: Scene) -> None:
+        parse_scene(ClevrScene, scene)
+
+    def render(self, scenes: Sequence[Scene], seeds: Sequence[int], progress: Progress) -> AnnotatedDataset:
+        if len(scenes) != len(seeds):
+            raise ValueError(f"seeds must hold one seed for each of the {len(scenes)} scenes, got {len(seeds)}")
+        jobs = [(parse_scene(ClevrScene, scene), seed) for scene, seed in zip(scenes, seeds, strict=True)]
+        worker = "autosimulate_pipeline.simulators.rendering.blender_worker:render"
+        rendered = run_in_workers(worker, jobs, self.parallel, progress)
+        return AnnotatedDataset(CATEGORIES, tuple(_annotate(image, indices) for image, indices in rendered))
+
+
+def _annotate(image: NDArray[np.uint8], object_indices: NDArray[np.uint8]) -> AnnotatedImage:
+    """The image with those objects as instances that show at least one pixel."""
+    present, positions = np.unique(object_indices, return_inverse=True)
+    visible = present[present > 0]
+    has_background = len(present) > len(visible)
+    instance_mask = (positions.reshape(object_indices.shape) + (not has_background)).astype(np.uint8)
+    return AnnotatedImage(image, instance_mask, tuple(visible.tolist()))
+
+
+def camera_axes() -> NDArray[np.float64]:
+    """Unit vectors to the right, up and forwards of the camera in the world, the rows of a (3, 3) rotation."""
+    forward = CAMERA_TARGET - CAMERA_POSITION
+    forward /= np.linalg.norm(forward)
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(right, forward), forward])
+
+
+def project(points: ArrayLike, image_size: int) -> NDArray[np.float64]:
+    """Pixel coordinates (x to the right, y down) of world points by the pinhole camera.
+
+    The image covers [0, image_size]²; the pixel in row i and column j has its centre at (j + ½, i + ½).
+
+    Args:
+        points: in front of the camera, shape (..., 3), metres.
+
+    Returns: shape (..., 2).
+    """
+    right, up, depth = np.moveaxis((np.asarray(points) - CAMERA_POSITION) @ camera_axes().T, -1, 0)
+    focal_length = FOCAL_LENGTH_MM / SENSOR_WIDTH_MM * image_size
+    return image_size / 2 + focal_length * np.stack([right, -up], axis=-1) / depth[..., None]
+
+
+def surface_points(scene: ClevrScene, category: str, num_steps: int = 64) -> NDArray[np.float64]:
+    """World points whose convex hull is the object, shape (num_points, 3); round shapes have `num_steps` sides."""
+    angles = np.linspace(0, 2 * np.pi, num_steps, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    if category == "cube":
+        unit_points = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), axis=-1).reshape(-1, 3)
+    elif category == "cylinder":
+        unit_points = np.concatenate([np.insert(circle, 2, height, axis=-1) for height in (-1.0, 1.0)])
+    else:
+        polar = np.linspace(0, np.pi, num_steps // 2 + 1)
+        rings = [np.insert(np.sin(angle) * circle, 2, np.cos(angle), axis=-1) for angle in polar]
+        unit_points = np.concatenate(rings)
+    return np.asarray(scene.centre(category) + OBJECT_RADIUS * unit_points)

@@ -1,0 +1,1 @@
+"""Rendering in worker processes."""

@@ -1,0 +1,218 @@
+"""Blender Cycles inside a worker process. The one module that imports bpy (GPL-3.0); no other module imports this one.
+
+The scene is built once when the worker imports the module and stays; a render only changes properties. Files are left
+out: Cycles' own passes are read as its render engine ends, by wrapping that engine's `render`, which takes 1 ms where a
+round trip by PNG or EXR takes 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autosimulate_pipeline.simulators.clevr import (
+    CAMERA_POSITION,
+    CATEGORIES,
+    COLOURS_SRGB,
+    FOCAL_LENGTH_MM,
+    OBJECT_RADIUS,
+    SENSOR_WIDTH_MM,
+    ClevrScene,
+    camera_axes,
+)
+
+try:
+    import bpy
+except (ImportError, OSError) as failure:
+    if ".so" not in str(failure):
+        raise
+    raise ImportError(
+        f"Blender (bpy) lacks a system library: {failure}; on Debian or Ubuntu: apt-get install "
+        "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libgl1"
+    ) from None
+import bmesh  # these come with bpy and exist only once it is imported
+import cycles
+from mathutils import Matrix, Vector
+
+SKY_STRENGTH = 1.4
+GROUND_ALBEDO = 0.3
+COAT = 0.04  # what rubber reflects without colouring it
+BACK_LAMP_WATTS = 9000.0
+LAMPS = {  # position, size in metres, watts, linear colour; the first is the one that `back_light` dims
+    "back": ((-6.0, 12.0, 14.0), 5.0, BACK_LAMP_WATTS, (1.0, 1.0, 1.0)),
+    "key": ((9.0, -9.0, 12.0), 2.0, 120.0, (1.0, 0.932, 0.817)),
+    "fill": ((-9.0, -9.0, 8.0), 2.0, 40.0, (0.762, 0.818, 1.0)),
+}
+
+
+def render(job: tuple[ClevrScene, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The sRGB image, shape (image_size, image_size, 3), and at each pixel centre the object's category or 0."""
+    scene, seed = job
+    stage(scene, seed)
+    _passes.clear()
+    bpy.ops.render.render()
+    if not _passes:  # Blender only logs what goes wrong in a render engine
+        raise RuntimeError("Cycles ended without handing over its passes")
+    radiance = _passes["Combined"].reshape(scene.image_size, scene.image_size, 4)[::-1, :, :3]
+    object_index = _passes["Object Index"].reshape(scene.image_size, scene.image_size)[::-1]
+    return np.round(255 * srgb_from_linear(radiance)).astype(np.uint8), object_index.astype(np.uint8)
+
+
+def srgb_from_linear(radiance: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Blender's "Standard" view: clipped to [0, 1], IEC 61966-2-1 transfer curve."""
+    clipped = np.clip(radiance, 0, 1)
+    return np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)
+
+
+def linear_from_srgb(colour: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Linear RGB of an 8-bit sRGB colour, in [0, 1]."""
+    unit = np.array(colour) / 255
+    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+
+
+def stage(scene: ClevrScene, seed: int) -> None:
+    """Changes the standing Blender scene into this one."""
+    world = bpy.context.scene
+    world.render.resolution_x = world.render.resolution_y = scene.image_size
+    world.cycles.samples = scene.num_samples
+    world.cycles.seed = seed
+    for kind in ("max", "diffuse", "glossy", "transmission", "transparent_max"):
+        setattr(world.cycles, f"{kind}_bounces", scene.num_bounces)
+    world.world.node_tree.nodes["Background"].inputs["Strength"].default_value = (
+        SKY_STRENGTH * scene.ambient_light / 100
+    )
+    bpy.data.lights["back"].energy = BACK_LAMP_WATTS * scene.back_light / 100
+    for category in CATEGORIES:
+        blender_object = bpy.data.objects[category]
+        blender_object.location = scene.centre(category)
+        colour = linear_from_srgb(COLOURS_SRGB[getattr(scene, f"{category}_colour")])
+        # The material reads its colour and, from alpha, whether it is metal: changing a shader costs more than this.
+        blender_object.color = (*colour, float(getattr(scene, f"{category}_material") == "metal"))
+
+
+def _build() -> None:
+    """Fills Blender's empty scene with ground, objects, lamps and camera."""
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    scene.render.engine = "CYCLES"
+    scene.render.use_persistent_data = True
+    scene.render.threads_mode, scene.render.threads = "FIXED", 1
+    scene.render.use_compositing = scene.render.use_sequencer = False
+    scene.cycles.device = "CPU"
+    scene.cycles.use_adaptive_sampling = False  # or num_samples would not be the number of samples
+    scene.cycles.use_denoising = False
+    scene.cycles.use_light_tree = False  # 30 % slower for few lamps, at the same noise
+    bpy.context.view_layer.use_pass_object_index = True
+
+    scene.world = bpy.data.worlds.new("sky")
+    scene.world.use_nodes = True
+    scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (1, 1, 1, 1)
+    scene.world.cycles.sampling_method = "NONE"  # a uniform sky has nothing to sample by importance
+
+    material = _add_material()
+    for index, category in enumerate(CATEGORIES, start=1):
+        _add_object(category, index, material)
+    _add_mesh("ground", lambda mesh: bmesh.ops.create_grid(mesh, x_segments=1, y_segments=1, size=200), _add_ground())
+
+    for name, (position, size, watts, colour) in LAMPS.items():
+        lamp = bpy.data.lights.new(name, "AREA")
+        lamp.size, lamp.energy, lamp.color = size, watts, colour
+        lamp_object = _link(name, lamp)
+        lamp_object.location = position
+        lamp_object.rotation_euler = (-Vector(position)).to_track_quat("-Z", "Y").to_euler()
+
+    camera = bpy.data.cameras.new("camera")
+    camera.lens, camera.sensor_width = FOCAL_LENGTH_MM, SENSOR_WIDTH_MM
+    scene.camera = _link("camera", camera)
+    right, up, forward = camera_axes()
+    rotation = Matrix(np.stack([right, up, -forward], axis=1).tolist())
+    scene.camera.matrix_world = Matrix.LocRotScale(Vector(CAMERA_POSITION), rotation, None)
+
+
+def _add_object(category: str, index: int, material: bpy.types.Material) -> None:
+    """One of CLEVR's three shapes, smooth where it is round; `index` is what the Object Index pass shows."""
+    makers = {
+        "cube": lambda mesh: bmesh.ops.create_cube(mesh, size=2 * OBJECT_RADIUS),
+        "sphere": lambda mesh: bmesh.ops.create_uvsphere(mesh, u_segments=96, v_segments=48, radius=OBJECT_RADIUS),
+        "cylinder": lambda mesh: bmesh.ops.create_cone(
+            mesh, cap_ends=True, segments=96, radius1=OBJECT_RADIUS, radius2=OBJECT_RADIUS, depth=2 * OBJECT_RADIUS
+        ),
+    }
+    blender_object = _add_mesh(category, makers[category], material)
+    blender_object.pass_index = index
+    for polygon in blender_object.data.polygons:
+        polygon.use_smooth = category == "sphere" or (category == "cylinder" and len(polygon.vertices) == 4)
+
+
+def _add_mesh(name: str, make: Callable[[bmesh.types.BMesh], Any], material: bpy.types.Material) -> bpy.types.Object:
+    geometry = bmesh.new()
+    make(geometry)
+    mesh = bpy.data.meshes.new(name)
+    geometry.to_mesh(mesh)
+    geometry.free()
+    mesh.materials.append(material)
+    return _link(name, mesh)
+
+
+def _link(name: str, data: bpy.types.ID) -> bpy.types.Object:
+    blender_object = bpy.data.objects.new(name, data)
+    bpy.context.scene.collection.objects.link(blender_object)
+    return blender_object
+
+
+def _add_material() -> bpy.types.Material:
+    """Rubber (diffuse under a rough glossy coat) where the object's alpha is 0, metal (glossy) where it is 1."""
+    material = bpy.data.materials.new("rubber or metal")
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    new = tree.nodes.new
+    info, diffuse, coat, metal = (
+        new(f"ShaderNode{kind}") for kind in ("ObjectInfo", "BsdfDiffuse", "BsdfGlossy", "BsdfGlossy")
+    )
+    rubber, either, output = (new(f"ShaderNode{kind}") for kind in ("MixShader", "MixShader", "OutputMaterial"))
+    coat.inputs["Roughness"].default_value, metal.inputs["Roughness"].default_value = 0.35, 0.2
+    rubber.inputs["Fac"].default_value = COAT
+    for source, target in (
+        (info.outputs["Color"], diffuse.inputs["Color"]),
+        (info.outputs["Color"], metal.inputs["Color"]),
+        (diffuse.outputs[0], rubber.inputs[1]),
+        (coat.outputs[0], rubber.inputs[2]),
+        (info.outputs["Alpha"], either.inputs["Fac"]),
+        (rubber.outputs[0], either.inputs[1]),
+        (metal.outputs[0], either.inputs[2]),
+        (either.outputs[0], output.inputs["Surface"]),
+    ):
+        tree.links.new(source, target)
+    return material
+
+
+def _add_ground() -> bpy.types.Material:
+    """Plain diffuse grey."""
+    material = bpy.data.materials.new("ground")
+    material.use_nodes = True
+    tree = material.node_tree
+    tree.nodes.clear()
+    diffuse, output = tree.nodes.new("ShaderNodeBsdfDiffuse"), tree.nodes.new("ShaderNodeOutputMaterial")
+    diffuse.inputs["Color"].default_value = (GROUND_ALBEDO, GROUND_ALBEDO, GROUND_ALBEDO, 1)
+    tree.links.new(diffuse.outputs[0], output.inputs["Surface"])
+    return material
+
+
+_passes: dict[str, NDArray[np.float32]] = {}
+_render_by_cycles = cycles.CyclesRender.render
+
+
+def _render_and_keep_passes(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> None:
+    """Cycles' render, then its passes into `_passes`: flat, rows from the bottom up, linear."""
+    _render_by_cycles(engine, depsgraph)
+    for render_pass in engine.get_result().layers[0].passes:
+        _passes[render_pass.name] = np.empty(len(render_pass.rect) * render_pass.channels, dtype=np.float32)
+        render_pass.rect.foreach_get(_passes[render_pass.name])
+
+
+cycles.CyclesRender.render = _render_and_keep_passes
+_build()

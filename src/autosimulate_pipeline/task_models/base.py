@@ -1,0 +1,87 @@
+"""What training, evaluation and the hypergradient ask of a task model: functions of weights, which it never keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from autosimulate_pipeline.records import AnnotatedDataset, Prediction
+
+Weights = dict[str, Tensor]
+"""θ: every trained tensor by name. Nothing else about a task model changes in training."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Annotated images as a network reads them.
+
+    Attributes:
+        images: values in [-1, 1], shape (K, 3, height, width), floating.
+        targets: category at each pixel, 0 for background, shape (K, height, width), int64.
+    """
+
+    images: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, indices: Tensor | slice) -> Batch:
+        """The batch of those images, in the order of `indices`."""
+        return Batch(self.images[indices], self.targets[indices])
+
+
+class TaskModel(Protocol):
+    """A network family with its loss.
+
+    `per_image_losses` is `losses_of_outputs(outputs(weights, batch), batch)`, with `losses_of_outputs` convex in the
+    outputs, so that the generalised Gauss-Newton matrix is positive semi-definite. All are differentiable twice, and
+    by torch.func transforms in reverse and forward mode.
+    """
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Object categories; outputs have one more channel, background, in front."""
+
+    def initial_weights(self, seed: int) -> Weights:
+        """Untrained weights on the model's device, equal for equal seeds; no global generator moves."""
+
+    def prepare(self, dataset: AnnotatedDataset) -> Batch:
+        """The dataset at the network's resolution, on the model's device."""
+
+    def outputs(self, weights: Weights, batch: Batch) -> Tensor:
+        """What the network says, shape (K, ...)."""
+
+    def losses_of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """l of each image as a convex function of the outputs, shape (K,)."""
+
+    def per_image_losses(self, weights: Weights, batch: Batch) -> Tensor:
+        """l(s_k; θ) of each image, shape (K,)."""
+
+    def predict(self, weights: Weights, dataset: AnnotatedDataset) -> list[Prediction]:
+        """One prediction for each image, at that image's own size."""
+
+
+def num_weights(weights: Weights) -> int:
+    """The length of θ."""
+    return sum(weight.numel() for weight in weights.values())
+
+
+def ravel(weights: Weights) -> Tensor:
+    """θ as one vector, shape (num_weights,), in the order of the dict."""
+    return torch.cat([weight.flatten() for weight in weights.values()])
+
+
+def unravel(flat: Tensor, like: Weights) -> Weights:
+    """The inverse of `ravel`: `flat` cut into the names and shapes of `like`. Differentiable, by torch.func too.
+
+    Raises:
+        ValueError: if `flat` has another number of entries than `like`.
+    """
+    if flat.shape != (num_weights(like),):
+        raise ValueError(f"flat must have shape ({num_weights(like)},), got {tuple(flat.shape)}")
+    pieces = flat.split([weight.numel() for weight in like.values()])
+    return {name: piece.reshape(weight.shape) for (name, weight), piece in zip(like.items(), pieces, strict=True)}

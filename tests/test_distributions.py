@@ -1,0 +1,382 @@
+"""Distributions: draws, scores and steps against closed forms; everything outside talks to the product."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from closed_forms import gauss_hermite
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from autosimulate_pipeline.distributions import DISTRIBUTIONS, Bernoulli, Categorical, Gaussian, ProductDistribution
+from autosimulate_pipeline.distributions.discrete import PROBABILITY_FLOOR, project_on_floored_simplex
+from autosimulate_pipeline.hypergradient import normalised_advantages
+
+GAUSSIAN = Gaussian(low=-10, high=10, mean=4, width=0.2)
+BERNOULLI = Bernoulli(values=("rubber", "metal"), probability=0.3)
+CATEGORICAL = Categorical(values=(2, 128, 512), probabilities=(0.2, 0.5, 0.3))
+LEARNABLE = {"gaussian": GAUSSIAN, "bernoulli": BERNOULLI, "categorical": CATEGORICAL}
+EXAMPLES = {
+    "gaussian": {"low": 0, "high": 100, "mean": 30, "unit": "W"},
+    "bernoulli": {"values": [8, 128], "probability": 0.3},
+    "categorical": {"values": ["32x32", "128x128"], "probabilities": [0.4, 0.6]},
+    "uniform": {"low": -1, "high": 1},
+}
+
+
+def product(**changes: dict | None) -> ProductDistribution:
+    parameters = {name: {"distribution": name, **settings} for name, settings in EXAMPLES.items()}
+    return ProductDistribution.from_conf(parameters | changes)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def nodes(distribution) -> tuple[Tensor, Tensor]:
+    """Draws and weights that make expectations exact: quadrature or enumeration."""
+    if isinstance(distribution, Gaussian):
+        draws, weights = gauss_hermite(10)
+        return distribution.mean + distribution.width * (distribution.high - distribution.low) * draws, weights
+    return torch.arange(len(distribution.values), dtype=torch.float64), distribution.weights()
+
+
+def test_table_and_union_hold_the_same_distributions():
+    assert EXAMPLES.keys() == DISTRIBUTIONS.keys()
+    assert {name: type(d) for name, d in product().parameters.items()} == DISTRIBUTIONS
+
+
+# Draws and scenes
+
+
+def test_same_seed_same_draws_and_another_seed_others():
+    p = product()
+    torch.testing.assert_close(p.sample(20, generator(1)), p.sample(20, generator(1)), rtol=0, atol=0)
+    assert not torch.equal(p.sample(20, generator(1)), p.sample(20, generator(2)))
+
+
+def test_draws_have_the_moments_of_their_distribution():
+    draws = product().sample(100_000, generator())
+    light, bounces, size, nuisance = draws.unbind(dim=1)
+    # four standard errors of 100 000 draws: 4 σ / 316
+    assert light.mean().item() == pytest.approx(30, abs=0.4)
+    assert light.std().item() == pytest.approx(30, abs=0.4)
+    assert bounces.mean().item() == pytest.approx(0.3, abs=0.006)
+    assert size.mean().item() == pytest.approx(0.6, abs=0.007)
+    assert nuisance.mean().item() == pytest.approx(0, abs=0.008)
+    assert draws.dtype == torch.float64
+
+
+@given(seed=st.integers(0, 1000))
+def test_scenes_stay_inside_ranges_and_values(seed: int):
+    p = product()
+    for scene in p.scenes(p.sample(30, generator(seed))):
+        assert list(scene) == list(EXAMPLES)
+        assert 0 <= scene["gaussian"] <= 100
+        assert -1 <= scene["uniform"] <= 1
+        assert scene["bernoulli"] in (8, 128)
+        assert scene["categorical"] in ("32x32", "128x128")
+
+
+def test_clipping_for_the_simulator_leaves_the_score_of_the_draw():
+    light = Gaussian(low=0, high=100, mean=90, width=0.3)
+    draw = torch.tensor([150.0], dtype=torch.float64)
+    assert light.to_values(draw) == [100.0]
+    torch.testing.assert_close(light.score(draw).item(), (1.5 - 0.9) / 0.3**2)
+
+
+def test_extremes_show_every_end_and_every_value():
+    scenes = product(
+        categorical={"distribution": "categorical", "values": [1, 2, 3], "probabilities": [1, 0, 0]}
+    ).extremes()
+    seen = {name: {scene[name] for scene in scenes} for name in EXAMPLES}
+    assert seen == {"gaussian": {0, 100}, "bernoulli": {8, 128}, "categorical": {1, 2, 3}, "uniform": {-1, 1}}
+
+
+# Scores
+
+
+@pytest.mark.parametrize("name", LEARNABLE)
+def test_score_has_mean_0(name: str):
+    draws, weights = nodes(LEARNABLE[name])
+    mean = weights @ LEARNABLE[name].score(draws)
+    torch.testing.assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", LEARNABLE)
+def test_probabilities_of_the_nodes_are_those_of_log_prob(name: str):
+    """Σ p = 1 for values; for the Gaussian, the integral over the unit range, by the trapezium rule out to 8 σ."""
+    distribution = LEARNABLE[name]
+    if name == "gaussian":
+        draws = torch.linspace(4 - 32, 4 + 32, 2001, dtype=torch.float64)
+        total = torch.trapezoid(distribution.log_prob(draws).exp(), draws / 20)
+    else:
+        total = distribution.log_prob(nodes(distribution)[0]).exp().sum()
+    assert total.item() == pytest.approx(1, abs=1e-12)
+
+
+TANGENTS = [
+    ("gaussian", [1.0]),
+    ("bernoulli", [1.0]),
+    ("categorical", [1.0, -1.0, 0.0]),
+    ("categorical", [0.0, 1.0, -1.0]),
+]
+
+
+@pytest.mark.parametrize(("name", "tangent"), TANGENTS)
+def test_score_is_the_derivative_of_log_prob(name: str, tangent: list[float]):
+    distribution, direction = LEARNABLE[name], torch.tensor(tangent, dtype=torch.float64)
+    draws = distribution.sample(50, generator())
+    step = 1e-5
+    forth, back = distribution.ascended(direction, step), distribution.ascended(direction, -step)
+    differences = (forth.log_prob(draws) - back.log_prob(draws)) / (2 * step)
+    # truncation: step² / 6 times a third derivative of at most 2 / 0.2³ = 250
+    torch.testing.assert_close(distribution.score(draws) @ direction, differences, rtol=0, atol=1e-7)
+
+
+def test_standardised_score_has_variance_1():
+    """z as it stands in the standardised gradient of a single draw with advantage 1 among those without."""
+    draws, weights = nodes(GAUSSIAN)
+    one_by_one = torch.eye(len(draws), dtype=torch.float64) * len(draws)
+    z = torch.cat([GAUSSIAN.standardised_gradient(advantage, draws) for advantage in one_by_one])
+    torch.testing.assert_close(weights @ z.square(), torch.ones((), dtype=torch.float64))
+    torch.testing.assert_close(z, GAUSSIAN.score(draws)[:, 0] * GAUSSIAN.width)
+
+    draws, weights = nodes(BERNOULLI)
+    z = torch.cat([BERNOULLI.standardised_gradient(advantage, draws) for advantage in 2 * torch.eye(2).double()])
+    torch.testing.assert_close(weights @ z.square(), torch.ones((), dtype=torch.float64))
+
+    draws, weights = nodes(CATEGORICAL)  # E[z_i²] = 1 − p_i: the entries share one constraint
+    z = torch.stack([CATEGORICAL.standardised_gradient(advantage, draws) for advantage in 3 * torch.eye(3).double()])
+    torch.testing.assert_close(weights @ z.square(), 1 - weights)
+
+
+# Gradients
+
+
+def test_expectation_gradients_are_those_of_the_supplement():
+    draws = torch.tensor([0, 0, 0, 1], dtype=torch.float64)
+    f = torch.tensor([1.0, 2.0, 3.0, 10.0], dtype=torch.float64)
+    assert BERNOULLI.expectation_gradient(f, draws).tolist() == [8.0]  # equation (3)
+    draws = torch.tensor([0, 1, 1, 2], dtype=torch.float64)
+    assert CATEGORICAL.expectation_gradient(f, draws).tolist() == [1.0, 2.5, 10.0]  # equation (4)
+    draws = torch.tensor([4.0, 6.0, 0.0, 4.0], dtype=torch.float64)  # u − μ = (0, 0.1, −0.2, 0), Σ⁻¹ = 25
+    torch.testing.assert_close(GAUSSIAN.expectation_gradient(f, draws).item(), (2 * 2.5 - 3 * 5.0) / 4)  # equation (2)
+
+
+def test_group_means_are_the_score_function_estimate_when_values_come_in_their_proportions():
+    draws = torch.tensor([0, 0, 1, 1, 1, 1, 1, 2, 2, 2], dtype=torch.float64)  # exactly (0.2, 0.5, 0.3) of ten
+    f = torch.randn(10, generator=generator(), dtype=torch.float64)
+    by_score = (f[:, None] * CATEGORICAL.score(draws)).mean(dim=0)
+    torch.testing.assert_close(CATEGORICAL.expectation_gradient(f, draws) - f.mean(), by_score)
+
+
+def test_value_without_draws_takes_the_mean_of_all_and_does_not_move():
+    f = torch.tensor([1.0, 4.0], dtype=torch.float64)
+    draws = torch.tensor([0, 1], dtype=torch.float64)
+    assert CATEGORICAL.expectation_gradient(f, draws).tolist() == [1.0, 4.0, 2.5]
+    assert CATEGORICAL.standardised_gradient(f, draws)[2] == 0
+    only_metal = torch.ones(2, dtype=torch.float64)
+    assert BERNOULLI.expectation_gradient(f, only_metal).item() == 0
+    assert BERNOULLI.standardised_gradient(f, only_metal).item() == 0
+
+
+def test_impossible_values_leave_everything_finite():
+    certain = Categorical(values=("a", "b"), probabilities=(1, 0))
+    sure = Bernoulli(values=("a", "b"), probability=0)
+    draws, f = torch.zeros(3, dtype=torch.float64), torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    for distribution in (certain, sure):
+        assert distribution.score(draws).isfinite().all()
+        gradient = distribution.standardised_gradient(f, draws)
+        assert not gradient.any()
+        assert list(distribution.stepped(gradient, 2.0).entries().values()) == pytest.approx([0.95, 0.05])
+
+
+# Steps
+
+
+def test_steps_climb():
+    """A step along E[a z] for f = s must raise E[s]."""
+    for distribution in LEARNABLE.values():
+        draws = distribution.sample(500, generator())
+        gradient = distribution.standardised_gradient(normalised_advantages(draws), draws)
+        plain = distribution.expectation_gradient(draws - draws.mean(), draws)
+        for moved in (distribution.stepped(gradient, 0.5), distribution.ascended(plain, 0.01)):
+            (before, weights), (after, new_weights) = nodes(distribution), nodes(moved)
+            assert new_weights @ after > weights @ before
+
+
+def test_gaussian_step_is_bounded_by_its_width_and_range():
+    one, none = torch.tensor([50.0], dtype=torch.float64), torch.tensor([0.0], dtype=torch.float64)
+    assert GAUSSIAN.stepped(one, 1.0).mean == 8.0  # 4 + σ
+    assert GAUSSIAN.stepped(one, 2.0).mean == 10.0  # the end of the range
+    assert GAUSSIAN.stepped(none, 2.0) == GAUSSIAN
+    assert GAUSSIAN.ascended(torch.tensor([-0.3]), 1.0).mean == pytest.approx(4 - 0.3 * 20)
+
+
+def test_bernoulli_steps_its_logit():
+    stepped = BERNOULLI.stepped(torch.tensor([0.4], dtype=torch.float64), 2.0)
+    assert math.log(stepped.probability / (1 - stepped.probability)) == pytest.approx(math.log(0.3 / 0.7) + 0.8)
+
+
+@given(
+    point=st.lists(st.floats(-5, 5), min_size=2, max_size=10),
+    shift=st.floats(-3, 3),
+)
+def test_projection_lands_on_the_floored_simplex_at_the_nearest_point(point: list[float], shift: float):
+    tensor = torch.tensor(point, dtype=torch.float64)
+    projected = project_on_floored_simplex(tensor)
+    assert projected.sum().item() == pytest.approx(1, abs=1e-9)
+    assert projected.min() >= PROBABILITY_FLOOR - 1e-12
+    torch.testing.assert_close(project_on_floored_simplex(tensor + shift), projected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(project_on_floored_simplex(projected), projected, rtol=0, atol=1e-9)
+    # nearest: no corner of the convex set lies beyond the plane through the projection (the variational inequality)
+    corners = PROBABILITY_FLOOR + (1 - len(point) * PROBABILITY_FLOOR) * torch.eye(len(point), dtype=torch.float64)
+    assert ((corners - projected) @ (tensor - projected)).max() <= 1e-9
+
+
+def test_floor_gives_way_to_many_values():
+    assert project_on_floored_simplex(torch.arange(30.0, dtype=torch.float64)).tolist() == pytest.approx([1 / 30] * 30)
+
+
+@given(
+    gradient=st.lists(st.floats(-100, 100), min_size=4, max_size=4),
+    step_size=st.floats(0.01, 10),
+)
+def test_every_step_of_the_product_is_a_product_that_conf_would_accept(gradient: list[float], step_size: float):
+    p = product()
+    direction = torch.tensor(gradient, dtype=torch.float64)
+    for moved in (p.stepped(direction, step_size), p.ascended(direction, step_size)):
+        assert ProductDistribution.model_validate_json(moved.model_dump_json()) == moved
+        assert min(value for name, value in moved.entries().items() if name != "gaussian") >= PROBABILITY_FLOOR - 1e-12
+        assert sum(moved.parameters["categorical"].probabilities) == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 1e3), (1e-6, 0.0), (1e6, -5.0)])
+def test_update_ignores_a_constant_in_f_and_its_scale(scale: float, shift: float):
+    p = product()
+    draws = p.sample(20, generator())
+    f = torch.randn(20, generator=generator(1), dtype=torch.float64)
+
+    def updated(influences: Tensor) -> list[float]:
+        return list(
+            p.stepped(p.standardised_gradient(normalised_advantages(influences), draws), 2.0).entries().values()
+        )
+
+    assert updated(scale * f + shift) == pytest.approx(updated(f), rel=1e-9)
+
+
+@pytest.mark.parametrize("move", ["stepped", "ascended"])
+def test_update_ignores_the_units_of_a_parameter(move: str):
+    metres = Gaussian(low=-1, high=3, mean=0.5, unit="m")
+    millimetres = Gaussian(low=-1000, high=3000, mean=500, unit="mm")
+    draws = metres.sample(20, generator())
+    f = torch.randn(20, generator=generator(1), dtype=torch.float64)
+    estimate = {"stepped": "standardised_gradient", "ascended": "expectation_gradient"}[move]
+    in_metres = getattr(metres, move)(getattr(metres, estimate)(f, draws), 0.1)
+    in_millimetres = getattr(millimetres, move)(getattr(millimetres, estimate)(f, 1000 * draws), 0.1)
+    assert in_metres.mean != metres.mean
+    assert in_millimetres.mean == pytest.approx(1000 * in_metres.mean)
+
+
+def test_annealing_narrows_gaussians_alone():
+    annealed = product().annealed(0.5).parameters
+    assert annealed["gaussian"].width == 0.15
+    assert annealed["bernoulli"] == product().parameters["bernoulli"]
+
+
+# The product
+
+
+def test_log_prob_adds_up_and_score_lines_up():
+    p = product()
+    draws = p.sample(7, generator())
+    parts = [d.log_prob(column) for d, column in zip(p.parameters.values(), draws.unbind(1), strict=True)]
+    torch.testing.assert_close(p.log_prob(draws), sum(parts))
+    assert p.score(draws).shape == (7, p.num_parameters) == (7, 4)
+    torch.testing.assert_close(p.score(draws)[:, 1:2], p.parameters["bernoulli"].score(draws[:, 1]))
+
+
+def test_entries_name_every_probability_and_gradients_name_what_moves():
+    p = product()
+    assert p.entries() == pytest.approx(
+        {
+            "gaussian": 30,
+            "bernoulli/8": 0.7,
+            "bernoulli/128": 0.3,
+            "categorical/32x32": 0.4,
+            "categorical/128x128": 0.6,
+        }
+    )
+    assert p.learned_entries() == ("gaussian", "bernoulli/128", "categorical/32x32", "categorical/128x128")
+
+
+def test_what_is_not_learned_neither_moves_nor_is_logged():
+    fixed = {"distribution": "gaussian", **EXAMPLES["gaussian"], "learned": False}
+    p = product(gaussian=fixed)
+    moved = p.stepped(torch.ones(p.num_parameters, dtype=torch.float64), 1.0).annealed(0.5)
+    assert moved.parameters["gaussian"] == p.parameters["gaussian"]
+    assert p.uniform().parameters["gaussian"] == p.parameters["gaussian"]
+    assert "gaussian" not in p.entries()
+
+
+def test_domain_randomisation_covers_every_range_and_learns_nothing():
+    uniform = product().uniform()
+    assert uniform.num_parameters == 0
+    assert uniform.entries() == {}
+    draws = uniform.sample(3, generator())
+    assert uniform.score(draws).shape == (3, 0)
+    assert uniform.stepped(uniform.standardised_gradient(torch.ones(3), draws), 1.0) == uniform
+    assert uniform.extremes() == product().extremes()
+    assert uniform.parameters["bernoulli"].probability == 0.5
+
+
+def test_null_switches_a_parameter_off():
+    assert list(product(bernoulli=None).parameters) == ["gaussian", "categorical", "uniform"]
+
+
+WRONG = [
+    (
+        {"distribution": "gaussian", "low": 100, "high": 0, "mean": 3},
+        "light: low must be below high, got low=100, high=0",
+    ),
+    ({"distribution": "uniform", "low": 1, "high": 1}, "light: low must be below high, got low=1, high=1"),
+    (
+        {"distribution": "gaussian", "low": 0, "high": 10, "mean": 12},
+        "light: mean must be within [low, high] = [0, 10], got 12",
+    ),
+    (
+        {"distribution": "gaussian", "low": 0, "high": 10, "mean": 2, "width": 0},
+        "light.width: Input should be greater than 0, got 0",
+    ),
+    (
+        {"distribution": "gaussian", "low": 0, "high": 10, "mean": 2, "sigma": 1},
+        "light.sigma: Extra inputs are not permitted, got 1",
+    ),
+    (
+        {"distribution": "bernoulli", "values": ["a", "a"], "probability": 0.5},
+        "light.values: values must be at least two different ones, got ['a', 'a']",
+    ),
+    (
+        {"distribution": "categorical", "values": [1, 2], "probabilities": [0.5, 0.2]},
+        "light: probabilities must sum to 1, got 0.7",
+    ),
+    (
+        {"distribution": "categorical", "values": [1, 2], "probabilities": [1]},
+        "light: probabilities must be 2, one per value, got 1",
+    ),
+    ({"distribution": "beta"}, "light: Input tag 'beta' found using 'distribution' does not match"),
+    (None, ": at least one parameter must have a distribution, got none"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG)
+def test_errors_read_in_one_line(settings: dict | None, message: str):
+    with pytest.raises(ValueError) as error:
+        ProductDistribution.from_conf({"light": settings})
+    assert message in str(error.value)
+    assert str(error.value).startswith("simulator.parameters")
+    assert "\n" not in str(error.value)

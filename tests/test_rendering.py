@@ -1,0 +1,109 @@
+"""Workers that die or hang cost time, never results."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from autosimulate_pipeline.records import ignore_progress
+from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def report_process(_job: int) -> tuple[int, set[int]]:
+    time.sleep(0.02)  # long enough for both workers to get a share
+    return os.getpid(), os.sched_getaffinity(0)
+
+
+def die_at_three(job: tuple[int, Path]) -> int:
+    number, marker = job
+    if number == 3 and not _was_here(marker):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def hang_at_three(job: tuple[int, Path]) -> int:
+    number, marker = job
+    if number == 3 and not _was_here(marker):
+        time.sleep(600)
+    return number
+
+
+def die_always_at_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def refuse_three(number: int) -> int:
+    if number == 3:
+        raise ValueError("three is refused")
+    return number
+
+
+def _was_here(marker: Path) -> bool:
+    was_here = marker.exists()
+    marker.touch()
+    return was_here
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_results_keep_the_order_of_the_jobs(num_workers: int) -> None:
+    finished: list[int] = []
+    results = run_in_workers(
+        f"{__name__}:square", range(40), ParallelSettings(num_workers=num_workers), finished.append
+    )
+    assert results == [number * number for number in range(40)]
+    assert sum(finished) == 40
+
+
+def test_no_jobs_give_no_results() -> None:
+    assert run_in_workers(f"{__name__}:square", [], ParallelSettings(num_workers=1), ignore_progress) == []
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_every_worker_is_another_process_on_a_core_of_its_own(num_workers: int) -> None:
+    if len(os.sched_getaffinity(0)) < num_workers:
+        pytest.skip("fewer cores than workers")
+    settings = ParallelSettings(num_workers=num_workers)
+    reports = run_in_workers(f"{__name__}:report_process", range(60), settings, ignore_progress)
+    cores = dict(reports)
+    assert os.getpid() not in cores
+    assert len(cores) == num_workers
+    assert all(len(affinity) == 1 for affinity in cores.values())
+    assert len(set.union(*cores.values())) == num_workers
+
+
+@pytest.mark.parametrize(("function", "fate"), [("die_at_three", "died"), ("hang_at_three", "hung")])
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_lost_worker_loses_no_result(
+    function: str, fate: str, num_workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    finished: list[int] = []
+    jobs = [(number, tmp_path / "marker") for number in range(20)]
+    settings = ParallelSettings(num_workers=num_workers, timeout_seconds=4)  # a worker starts in 1 to 2 seconds
+    with caplog.at_level(logging.WARNING):
+        assert run_in_workers(f"{__name__}:{function}", jobs, settings, finished.append) == list(range(20))
+    assert sum(finished) == 20
+    assert fate in caplog.text
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_a_job_that_always_kills_its_worker_is_named(num_workers: int) -> None:
+    settings = ParallelSettings(num_workers=num_workers, max_attempts=2)
+    with pytest.raises(RuntimeError, match=r"a worker died on attempt 2 at job 3: 3$"):
+        run_in_workers(f"{__name__}:die_always_at_three", range(6), settings, ignore_progress)
+
+
+def test_an_error_of_the_job_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ValueError, match=r"^three is refused$"):
+        run_in_workers(f"{__name__}:refuse_three", range(6), ParallelSettings(num_workers=2), ignore_progress)
+    assert not caplog.records
