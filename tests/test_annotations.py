@@ -106,7 +106,10 @@ def test_polygons_sparse_ids_and_jpeg_are_read(tmp_path):
 
 def test_the_later_of_two_overlapping_instances_wins_and_a_covered_one_is_dropped(tmp_path):
     def runs(top, bottom):  # rows top to bottom of all 12 columns, uncompressed, in column order
-        return {"size": [10, 12], "counts": [top] + [bottom - top, 10 - bottom + top] * 11 + [bottom - top, 10 - bottom]}
+        return {
+            "size": [10, 12],
+            "counts": [top] + [bottom - top, 10 - bottom + top] * 11 + [bottom - top, 10 - bottom],
+        }
 
     segmentations = [(runs(0, 4), [0, 0, 12, 4]), (runs(2, 3), [0, 2, 12, 1]), (runs(2, 6), [0, 2, 12, 4])]
     image = read_coco(own_folder(tmp_path / "own", segmentations, [7, 7, 90])).images[0]

@@ -122,7 +122,7 @@ def test_few_steps_of_the_default_solver_already_give_the_ridge_influences():
     default = HypergradientSettings(tolerance=1e-10)
     by_steps, solution, gradient_norm = validation_influences(problem, optimum, default)
     torch.testing.assert_close(by_steps, validation_influences(problem, optimum, exactly(0.1)).influences)
-    assert solution.num_steps == 2 and solution.outcome == "converged"
+    assert (solution.num_steps, solution.outcome) == (2, "converged")
     assert gradient_norm == pytest.approx(torch.func.grad(ridge.validation_loss)(optimum).norm().item())
 
 
@@ -163,6 +163,11 @@ def test_leave_one_out_baseline_leaves_the_estimate_unbiased_and_the_full_mean_d
         with_mean = with_mean + chance * score_function_gradient(score, values, values.mean())
     torch.testing.assert_close(with_leave_one_out.item(), 2.0, rtol=1e-6, atol=0)  # f(1) − f(0), equation (3)
     torch.testing.assert_close(with_mean.item(), 2.0 * 2 / 3, rtol=1e-6, atol=0)  # shrunken by (K − 1)/K
+
+
+def test_leave_one_out_baseline_is_the_mean_of_the_others():
+    baseline = leave_one_out_baseline(torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64))
+    torch.testing.assert_close(baseline, torch.tensor([4.0, 3.5, 1.5], dtype=torch.float64))
 
 
 def test_advantages_have_mean_0_and_variance_1_and_ignore_shift_and_scale():

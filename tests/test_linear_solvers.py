@@ -70,7 +70,7 @@ def test_negative_curvature_is_reported(solver: str):
     diagonal = vector(3, 2, -1)
     solution = LINEAR_SOLVERS[solver](lambda v: diagonal * v, vector(1, 1, 1), SolverSettings())
     assert solution.outcome is Outcome.NEGATIVE_CURVATURE
-    assert solution.value.isfinite().all()
+    assert solution.value.norm() < 20  # it did not run away
 
 
 def test_negative_curvature_at_the_first_step_returns_the_right_hand_side():

@@ -32,16 +32,16 @@ def test_masks_are_the_shapes_that_were_asked_for():
     assert mask.sum() * pixel**2 == pytest.approx(np.pi * 2.6**2, rel=0.05)  # raster of a boundary 32 pixels long
 
 
-def test_near_hides_far_and_a_hidden_object_is_not_annotated():
-    hidden = {"triangle_x": 0.0, "triangle_y": 1.0, "square_x": 0.0, "square_y": 0.9}
-    image = render_one({**hidden, "disc_x": 8.0})
-    overlap = render_one({"triangle_x": 0.0, "triangle_y": 0.9, "square_x": 0.0, "square_y": 1.0, "disc_x": 8.0})
-    assert 1 in image.instance_categories and 3 in image.instance_categories  # the triangle's tip shows above
-    assert (overlap.semantic_mask == 3).sum() > (image.semantic_mask == 3).sum()
-    covered = render_one({"triangle_y": 0.02, "triangle_x": 0.0, "disc_x": 0.0, "disc_y": 0.0, "square_x": 0.0})
-    present = [index for index in (1, 2, 3) if (covered.semantic_mask == index).any()]
-    assert list(covered.instance_categories) == present
-    assert set(np.unique(covered.instance_mask)) == set(range(len(present) + 1))
+def test_near_hides_far_and_a_wholly_hidden_object_is_not_annotated():
+    apart = {"triangle_x": 0.0, "square_x": 0.0, "disc_x": 8.0}
+    behind = render_one({**apart, "triangle_y": 1.0, "square_y": 0.9})
+    in_front = render_one({**apart, "triangle_y": 0.9, "square_y": 1.0})
+    assert behind.instance_categories == in_front.instance_categories == (1, 2, 3)
+    assert 0 < (behind.semantic_mask == 3).sum() < (in_front.semantic_mask == 3).sum()
+    square_and_disc_cover = {"square_x": -0.4, "square_y": 0.0, "disc_x": 1.5, "disc_y": -0.5}
+    hidden = render_one({"triangle_x": 0.0, "triangle_y": 0.05, **square_and_disc_cover})
+    assert hidden.instance_categories == (1, 2)
+    assert set(np.unique(hidden.instance_mask)) == {0, 1, 2}
 
 
 def test_more_samples_mean_less_noise_and_more_light_a_brighter_image():

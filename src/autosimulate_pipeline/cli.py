@@ -38,7 +38,9 @@ def run_pipeline(**options: Any) -> None:
     if exists and not any(options[choice] for choice in NODE_CHOICES):
         options["only_missing_outputs"] = True
     try:
-        kedro_run.callback(pipeline="", **options)
+        kedro_run.callback(  # type: ignore[misc]  # click knows it may be None; Kedro's is not
+            pipeline="", **options
+        )
     except click.ClickException:
         raise
     except Exception as error:

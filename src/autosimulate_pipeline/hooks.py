@@ -40,9 +40,9 @@ class StageClockHook:
     _process_start_counted = False
 
     @hook_impl
-    def before_pipeline_run(self, catalog: CatalogProtocol) -> None:
-        self._dataset = catalog.get("stage_seconds")
-        before = self._dataset.load() if self._dataset.exists() else StageSeconds()
+    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
+        self._catalog = catalog
+        before = catalog.load("stage_seconds") if catalog.exists("stage_seconds") else StageSeconds()
         self._spent = {stage: getattr(before, stage) for stage in STAGES}
         already_running = 0.0 if StageClockHook._process_start_counted else seconds_since_process_start()
         StageClockHook._process_start_counted = True
@@ -61,7 +61,8 @@ class StageClockHook:
 
     def _save(self) -> None:
         total = time.monotonic() - self._started
-        self._dataset.save(StageSeconds(**self._spent, other=total - sum(self._spent.values()), total=total))
+        seconds = StageSeconds(**self._spent, other=total - sum(self._spent.values()), total=total)
+        self._catalog.save("stage_seconds", seconds)
 
 
 def seconds_since_process_start() -> float:
@@ -88,7 +89,7 @@ class _LoopHook:
         self._reporting = run_folder(context.project_path, "08_reporting", self._parameters.run)
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
         self._catalog = catalog
         self.on_start(_pipeline_name(run_params))
 

@@ -219,8 +219,8 @@ def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -
 def _run_lengths(counts: str | list[int]) -> list[int]:
     """Lengths of the runs of 0, 1, 0, … down the columns, from COCO's compressed text if need be.
 
-    A number is in base 32, low digits first, its sign in the last digit; from the fourth on it is the difference from the
-    number two before. A character is a digit plus 48, plus 32 if more follow.
+    A number is in base 32, low digits first, its sign in the last digit; from the fourth on it is the difference from
+    the number two before. A character is a digit plus 48, plus 32 if more follow.
     """
     if not isinstance(counts, str):
         return counts

@@ -108,7 +108,8 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
 
     def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
         """The product after ψ ← ψ + learning_rate · expectation_gradient, projected on what is allowed."""
-        return self._with({name: d.ascended(part, learning_rate) for name, d, part in self._parts(expectation_gradient)})
+        parts = self._parts(expectation_gradient)
+        return self._with({name: distribution.ascended(part, learning_rate) for name, distribution, part in parts})
 
     def annealed(self, factor: float) -> Self:
         """The product with the widths of its learned parameters narrowed by `factor`."""

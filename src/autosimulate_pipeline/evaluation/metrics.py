@@ -1,6 +1,6 @@
 """How well predictions agree with labels: loss, COCO mask AP and mIoU.
 
-AP comes from faster-coco-eval itself and not through torchmetrics: the same numbers, without an import of seven seconds.
+AP comes from faster-coco-eval itself and not through torchmetrics: the same numbers without its seconds of imports.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def evaluation_report(predictions: Sequence[Prediction], losses: Tensor, dataset
     """
     if not len(predictions) == len(losses) == len(dataset):
         raise ValueError(
-            f"predictions and losses must be as many as images ({len(dataset)}), got {len(predictions)} and {len(losses)}"
+            f"predictions and losses must be as many as images ({len(dataset)}), "
+            f"got {len(predictions)} and {len(losses)}"
         )
     for index, (prediction, image) in enumerate(zip(predictions, dataset.images, strict=True)):
         if prediction.semantic_mask.shape != image.instance_mask.shape:

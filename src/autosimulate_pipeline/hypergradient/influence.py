@@ -27,7 +27,11 @@ def influences(per_sample_losses: Function, weights: Tensor, inverse_hvp: Tensor
         weights: θ, shape (num_weights,).
         inverse_hvp: v, shape (num_weights,).
     """
-    ways = {"forward mode": forward_mode, "double backward": double_backward, "one backward per image": sample_by_sample}
+    ways = {
+        "forward mode": forward_mode,
+        "double backward": double_backward,
+        "one backward per image": sample_by_sample,
+    }
     product = first_supported({name: partial(way, per_sample_losses, weights) for name, way in ways.items()})
     return product(inverse_hvp)
 

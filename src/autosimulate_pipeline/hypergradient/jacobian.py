@@ -42,6 +42,7 @@ def double_backward(function: Function, point: Tensor) -> Product:
     """v ↦ J v as the derivative of u ↦ Jᵀu, which is linear in u; the graph is built once and kept."""
     point = point.detach().requires_grad_()
     value = function(point)
+    refuse_once_differentiable(value)
     cotangent = torch.zeros_like(value, requires_grad=True)
     (pulled_back,) = torch.autograd.grad(value, point, cotangent, create_graph=True, materialize_grads=True)
     return lambda direction: _grad(pulled_back, cotangent, direction)
@@ -98,6 +99,27 @@ def first_supported(ways: Mapping[str, Callable[[], Product]]) -> Product:
         return chosen[0](direction)
 
     return product
+
+
+def refuse_once_differentiable(value: Tensor) -> None:
+    """Nothing, if the graph of `value` can be differentiated twice as far as Python can tell.
+
+    `torch.autograd.grad` takes the backward of a Function marked `once_differentiable` for a constant, without a
+    word, and returns a wrong second derivative. Operations written in C++ raise by themselves.
+
+    Raises:
+        RuntimeError: naming the Function.
+    """
+    nodes, seen = [value.grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        function = getattr(node, "_forward_cls", None)
+        if function is not None and hasattr(function.backward, "__wrapped__"):  # the mark is a wrapper
+            raise RuntimeError(f"{function.__name__} is differentiable once only")
+        nodes.extend(parent for parent, _ in node.next_functions)
 
 
 def _grad(value: Tensor, point: Tensor, cotangent: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from autosimulate_pipeline.hypergradient.jacobian import (
     first_supported,
     gradient,
     jacobian_product,
+    refuse_once_differentiable,
     transposed_product,
 )
 
@@ -56,5 +57,7 @@ def damped(product: Product, damping: float) -> Product:
 
 def _backward_through_gradient(loss: Function, point: Tensor) -> Product:
     point = point.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(loss(point), point, create_graph=True)
+    value = loss(point)
+    refuse_once_differentiable(value)
+    (slope,) = torch.autograd.grad(value, point, create_graph=True)
     return transposed_product(slope, point)  # the Hessian is its own transpose

@@ -7,6 +7,8 @@ from autosimulate_pipeline.search.autosimulate import AutoSimulate, SearchSettin
 from autosimulate_pipeline.search.base import LoopSettings, SearchMethod
 from autosimulate_pipeline.search.controls import DomainRandomisation, Frozen
 
+__all__ = ["SEARCH_METHODS", "LoopSettings", "SearchMethod", "SearchSettings", "build_search_method"]
+
 SEARCH_METHODS = ("autosimulate", "frozen", "domain_randomisation")
 
 

@@ -88,7 +88,10 @@ class Observation:
 class SearchMethod(Protocol):
     """A way to choose the simulator's distribution; values in, values out."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its key among the search methods."""
+        ...
 
     def init(self, start: ProductDistribution, seed: int) -> SearchState:
         """The state before the first iteration, at ψ = `start`."""

@@ -30,7 +30,7 @@ def draw_scenes(distribution: ProductDistribution, num_scenes: int, seed: int, *
 def scenes_of(table: pd.DataFrame) -> list[Scene]:
     """What the simulator gets."""
     names = [name for name in table.columns if name != SEED_COLUMN and not name.endswith(DRAW_SUFFIX)]
-    return list(table[names].to_dict(orient="records"))
+    return [dict(zip(names, row, strict=True)) for row in table[names].itertuples(index=False, name=None)]
 
 
 def seeds_of(table: pd.DataFrame) -> list[int]:

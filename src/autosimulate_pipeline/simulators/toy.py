@@ -119,8 +119,8 @@ def _shade(
     color: NDArray[np.float64], u: NDArray[np.float64], v: NDArray[np.float64], is_metal: bool
 ) -> NDArray[np.float64]:
     """Colour at each pixel, lit softly from the upper left; metal is darker with a highlight."""
-    diffuse = np.clip(0.8 + 0.2 * (v - u), 0, 1.2)
+    shaded: NDArray[np.float64] = np.clip(0.8 + 0.2 * (v - u), 0, 1.2)[..., None] * color
     if not is_metal:
-        return diffuse[..., None] * color
-    highlight = np.exp(-6 * ((u + 0.35) ** 2 + (v - 0.35) ** 2))
-    return 0.6 * diffuse[..., None] * color + 0.8 * highlight[..., None]
+        return shaded
+    highlight: NDArray[np.float64] = np.exp(-6 * ((u + 0.35) ** 2 + (v - 0.35) ** 2))
+    return 0.6 * shaded + 0.8 * highlight[..., None]

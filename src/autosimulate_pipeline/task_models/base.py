@@ -83,5 +83,5 @@ def unravel(flat: Tensor, like: Weights) -> Weights:
     """
     if flat.shape != (num_weights(like),):
         raise ValueError(f"flat must have shape ({num_weights(like)},), got {tuple(flat.shape)}")
-    pieces = flat.split([weight.numel() for weight in like.values()])
+    pieces = torch.split(flat, [weight.numel() for weight in like.values()])
     return {name: piece.reshape(weight.shape) for (name, weight), piece in zip(like.items(), pieces, strict=True)}

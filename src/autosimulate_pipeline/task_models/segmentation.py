@@ -88,7 +88,7 @@ class SegmentationModel:
         """One prediction for each image at its own size, from logits upsampled bilinearly; labels are not looked at."""
         if not len(dataset):
             return []
-        batches = self._prepare_images(dataset).split(_PREDICTION_BATCH_SIZE)
+        batches = torch.split(self._prepare_images(dataset), _PREDICTION_BATCH_SIZE)
         logits = torch.cat([self._logits(weights, images).cpu() for images in batches])
         return [
             _prediction(functional.interpolate(image_logits[None], size=image.instance_mask.shape, mode="bilinear")[0])

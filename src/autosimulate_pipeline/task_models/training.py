@@ -23,7 +23,7 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=8, ge=1, description="passes over the images")
-    learning_rate: float = Field(default=3e-3, gt=0, allow_inf_nan=False, description="AdamW step size at the start")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="AdamW step size at the start")
     final_learning_rate_fraction: float = Field(
         default=0.05, ge=0, le=1, description="learning rate at the end, as a fraction of the one at the start"
     )
@@ -64,13 +64,13 @@ def fit(
     """
     if not len(batch):
         raise ValueError("batch must have at least one image to train on, got 0")
-    # Convolutions in channels-last order train the U-Net a sixth faster; forward-mode GroupNorm lacks it, so only here.
+    # Convolutions in channels-last order train the U-Net a sixth faster, but forward mode lacks it: so only here.
     batch = Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.targets)
     theta = ravel(weights).detach()
     first_moment, second_moment = torch.zeros_like(theta), torch.zeros_like(theta)
     num_steps, step = settings.epochs * math.ceil(len(batch) / settings.batch_size), 0
     for epoch in range(1, settings.epochs + 1):
-        for indices in torch.randperm(len(batch), generator=generator).split(settings.batch_size):
+        for indices in torch.split(torch.randperm(len(batch), generator=generator), settings.batch_size):
             theta.requires_grad_()
             losses = task_model.per_image_losses(unravel(theta, weights), batch[indices.to(batch.targets.device)])
             (gradient,) = torch.autograd.grad(losses.mean(), theta)

@@ -38,7 +38,8 @@ def newton_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution
     """v as the minimum of ½ vᵀAv − bᵀv by `scipy.optimize.fmin_ncg`, as in the supplement.
 
     `max_steps` bounds its outer iterations, each with a conjugate-gradient solve and a line search inside: it takes
-    several times the products of `conjugate_gradient`, and `num_steps` counts them all.
+    several times the products of `conjugate_gradient`, and `num_steps` counts them all. A quadratic with negative
+    curvature has no minimum: the iteration that meets it is the last, or the value would run away.
     """
     matrix = _Matrix(product, b)
     right = _array(b)
@@ -52,6 +53,10 @@ def newton_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution
     def curve(_point: Array, direction: Array) -> Array:
         return matrix.curve(direction)
 
+    def stop_at_negative_curvature(_point: Array) -> None:
+        if matrix.has_negative_curvature:
+            raise StopIteration
+
     value = fmin_ncg(
         value_at,
         np.zeros_like(right),
@@ -60,6 +65,7 @@ def newton_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution
         avextol=settings.tolerance * float(np.abs(right).mean()),
         maxiter=settings.max_steps,
         disp=False,
+        callback=stop_at_negative_curvature,
     )
     return matrix.solution(value, settings)
 

@@ -41,21 +41,26 @@ def polish_task_model(
         return fit(model, weights, model.prepare(dataset), settings.polish, generator, progress)
 
 
-def sample_fresh_scenes(state: SearchState, settings: FinalEvaluationSettings) -> pd.DataFrame:
-    """Fresh scenes from the state's p_ψ; the same underlying random numbers for every state of a run."""
-    return draw_scenes(state.distribution, settings.num_images, state.seed, "final")
+def sample_fresh_scenes(
+    start: SearchState, learned: SearchState, settings: FinalEvaluationSettings
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fresh scenes from p_ψ before and after the loop, from the same underlying random numbers."""
+    before, after = (
+        draw_scenes(state.distribution, settings.num_images, state.seed, "final") for state in (start, learned)
+    )
+    return before, after
 
 
 def retrain_task_model(
-    state: SearchState,
+    seed: int,
     rendered_dataset: AnnotatedDataset,
     task_model: TaskModelSettings,
     settings: FinalEvaluationSettings,
 ) -> Weights:
     """Weights trained from scratch on fresh images: what a user gets who takes ψ and renders a training set."""
     model = build_task_model(rendered_dataset.categories, task_model)
-    weights = model.initial_weights(derive_seed(state.seed, "retraining weights"))
-    generator = derive_generator(state.seed, "retraining")
+    weights = model.initial_weights(derive_seed(seed, "retraining weights"))
+    generator = derive_generator(seed, "retraining")
     with watched("retraining", settings.retraining.epochs, "epochs") as progress:
         return fit(model, weights, model.prepare(rendered_dataset), settings.retraining, generator, progress)
 

@@ -5,16 +5,9 @@ from autosimulate_pipeline.pipelines.iteration.nodes import render_dataset
 
 
 def create_retraining() -> Pipeline:
-    """From a state to the test report of a network trained from scratch on fresh images of its p_ψ."""
+    """From fresh scenes to the test report of a network trained from scratch on them."""
     return Pipeline(
         [
-            node(
-                nodes.sample_fresh_scenes,
-                inputs=["state", "params:final_evaluation"],
-                outputs="scenes",
-                name="sample-fresh-scenes",
-                tags="sample",
-            ),
             node(
                 render_dataset,
                 inputs=["scenes", "params:simulator", "params:parallel"],
@@ -24,7 +17,7 @@ def create_retraining() -> Pipeline:
             ),
             node(
                 nodes.retrain_task_model,
-                inputs=["state", "rendered_dataset", "params:task_model", "params:final_evaluation"],
+                inputs=["params:seed", "rendered_dataset", "params:task_model", "params:final_evaluation"],
                 outputs="trained_weights",
                 name="retrain-task-model",
                 tags="train",
@@ -66,8 +59,14 @@ def create_polishing(num_iterations: int) -> Pipeline:
 def create_pipeline(num_iterations: int) -> Pipeline:
     """Test reports of the `polished` loop and of retraining at the `start` and the `learned` ψ."""
     last = f"{num_iterations:03d}"
-    parameters = {f"params:{name}" for name in ("final_evaluation", "simulator", "parallel", "task_model")}
     polishing, retraining = create_polishing(num_iterations), create_retraining()
+    sampling = node(
+        nodes.sample_fresh_scenes,
+        inputs=["state_000", f"state_{last}", "params:final_evaluation"],
+        outputs=["fresh_scenes_start", "fresh_scenes_learned"],
+        name="sample-fresh-scenes",
+        tags="sample",
+    )
     return Pipeline(
         [
             Pipeline(
@@ -76,17 +75,22 @@ def create_pipeline(num_iterations: int) -> Pipeline:
                 inputs={"state": f"state_{last}", "weights": f"weights_{last}", "test_set": "test_set"}
                 | {name: name for name in polishing.inputs() if name.startswith("rendered_dataset_")},
                 outputs={"test_report": "test_report_polished"},
-                parameters=parameters & polishing.inputs(),
+                parameters=_parameters(polishing),
             ),
+            sampling,
             *(
                 Pipeline(
                     retraining,
                     namespace=namespace,
-                    inputs={"state": state, "test_set": "test_set"},
+                    inputs={"scenes": f"fresh_scenes_{namespace}", "test_set": "test_set"},
                     outputs={"test_report": f"test_report_{namespace}"},
-                    parameters=parameters,
+                    parameters=_parameters(retraining),
                 )
-                for namespace, state in (("start", "state_000"), ("learned", f"state_{last}"))
+                for namespace in ("start", "learned")
             ),
         ]
     )
+
+
+def _parameters(pipeline: Pipeline) -> set[str]:
+    return {name for name in pipeline.inputs() if name.startswith("params:")}

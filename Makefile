@@ -1,0 +1,46 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run smoke test lint viz mlflow bench lock clean-run
+
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+KEDRO := .venv/bin/kedro
+PYTHON := .venv/bin/python
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: ## the environment: .venv and system libraries
+	@scripts/bootstrap
+
+run: setup ## AutoSimulate on CLEVR in Blender, to the report (minutes); ARGS="--params seed=1"
+	@$(KEDRO) run $(ARGS)
+
+smoke: setup ## the same path in seconds, too small to learn much
+	@$(KEDRO) run --env smoke $(ARGS)
+
+test: setup ## the tests
+	@$(PYTHON) -m pytest $(ARGS)
+
+lint: setup ## ruff, mypy, import contracts
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+viz: setup ## the pipeline's graph in a browser
+	@$(KEDRO) viz run --host 127.0.0.1
+
+mlflow: setup ## the runs' curves in a browser
+	@.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+
+bench: setup ## five seeds of AutoSimulate, frozen ψ and domain randomisation (about an hour); then the rendering benchmark
+	@$(PYTHON) benchmarks/clevr_seeds.py
+	@$(PYTHON) benchmarks/rendering.py
+
+lock: setup ## resolves requirements.lock anew from pyproject.toml
+	@.venv/bin/uv pip compile pyproject.toml --extra viz --extra dev --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
+
+clean-run: ## deletes the folders of one run: make clean-run RUN=autosimulate
+	@test -n "$(RUN)" || { echo "say which: make clean-run RUN=NAME"; exit 1; }
+	@rm -rf -- data/*/"$(RUN)"

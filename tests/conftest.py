@@ -1,0 +1,37 @@
+"""Shared by all tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+Kedro = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project as a clone has it, to run in."""
+    folder = tmp_path_factory.mktemp("clone")
+    shutil.copytree(PROJECT / "conf", folder / "conf")
+    shutil.copytree(PROJECT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(PROJECT / "pyproject.toml", folder)
+    shutil.copy(PROJECT / ".telemetry", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kedro(project: Path) -> Kedro:
+    """`kedro run` with these arguments, as a user types it."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "kedro", "run", *arguments]
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=550, check=False)
+
+    return run

@@ -1,0 +1,177 @@
+"""The whole project, as a user runs it: Kedro, Blender, training, MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.framework.project import configure_project
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from pycocotools.coco import COCO
+
+from conftest import Kedro
+
+RUN = "smoke-autosimulate"
+ITERATION_NODES = {
+    "sample-parameters",
+    "render-dataset",
+    "train-task-model",
+    "evaluate-validation",
+    "compute-hypergradient",
+}
+
+
+@pytest.fixture(scope="module")
+def smoke(project: Path, kedro: Kedro) -> str:
+    """What the smoke run printed."""
+    finished = kedro("--env", "smoke")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout + finished.stderr
+
+
+@pytest.fixture(scope="module")
+def summary(smoke: str, project: Path) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads((project / "data/08_reporting" / RUN / "summary.json").read_text())
+    return summary
+
+
+def fingerprint(project: Path, *layers: str) -> dict[str, str]:
+    files = [path for layer in layers for path in sorted((project / "data" / layer / RUN).rglob("*")) if path.is_file()]
+    return {str(path.relative_to(project)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_run_speaks_calmly_and_ends_with_what_was_gained(smoke: str) -> None:
+    lines = smoke.splitlines()
+    assert sum(line.startswith("iteration ") for line in lines) == 3
+    assert not [line for line in lines if "arning" in line or "Traceback" in line]
+    assert lines[-1].strip().endswith("summary.json")
+
+
+def test_summary_has_what_is_promised(summary: dict[str, Any]) -> None:
+    assert summary["method"] == "autosimulate"
+    assert summary["mode"] == "recommended"
+    assert (summary["iterations"], summary["images_rendered"]) == (3, 24)
+    assert len(summary["val_map"]) == len(summary["val_miou"]) == 3
+    for metric in ("test_map", "test_miou"):
+        assert all(0 <= summary[metric][where] <= 1 for where in ("start", "learned"))
+    start, learned = (summary["simulator_parameters"][where] for where in ("start", "learned"))
+    assert start.keys() == learned.keys()
+    assert start != learned
+    seconds = summary["seconds"]
+    stages = ("render", "train", "evaluate", "hypergradient", "other")
+    assert sum(seconds[stage] for stage in stages) == pytest.approx(seconds["total"], abs=0.1)
+    assert all(seconds[stage] > 0 for stage in stages)
+
+
+def test_rendered_images_are_a_coco_folder_with_scenes_beside(smoke: str, project: Path) -> None:
+    folder = project / "data/03_primary" / RUN / "rendered_dataset_001"
+    coco = COCO(folder / "annotations.json")
+    assert len(coco.getImgIds()) == 8
+    assert all((folder / "images" / image["file_name"]).is_file() for image in coco.loadImgs(coco.getImgIds()))
+    scenes = pd.read_parquet(project / "data/02_intermediate" / RUN / "scenes_iteration_001.parquet")
+    assert len(scenes) == 8
+    assert scenes["ambient_light"].between(0, 100).all()
+    assert not scenes["cube_x.draw"].between(-10, 10).all() or scenes["cube_x"].equals(scenes["cube_x.draw"])
+
+
+def test_mlflow_holds_one_point_per_iteration(smoke: str, project: Path, summary: dict[str, Any]) -> None:
+    with sqlite3.connect(project / "mlflow.db") as database:
+        history = database.execute("SELECT step, value FROM metrics WHERE key = 'val/mIoU' ORDER BY step").fetchall()
+        keys = {key for (key,) in database.execute("SELECT DISTINCT key FROM metrics")}
+        params = dict(database.execute("SELECT key, value FROM params"))
+        statuses = database.execute("SELECT status FROM runs").fetchall()
+    assert history == list(enumerate(pytest.approx(value) for value in summary["val_miou"]))
+    assert {"val/mAP", "val/loss", "images_rendered", "psi/cube_x", "psi/cube_material/metal"} <= keys
+    assert {"seconds/render", "hypergradient/solver_steps", "test/mAP/learned"} <= keys
+    assert params["loop.num_images"] == "8"
+    assert statuses == [("FINISHED",)]
+
+
+def test_catalog_gives_every_iteration_to_a_notebook(smoke: str, project: Path) -> None:
+    bootstrap_project(project)
+    configure_project("autosimulate_pipeline")
+    with KedroSession.create(project, env="smoke") as session:
+        catalog = session.load_context().catalog
+        assert len(catalog.load("rendered_dataset_001")) == 8
+        assert catalog.load("state_003").iteration == 3
+        assert catalog.load("hypergradient_report_001").solver_steps > 0
+        assert catalog.load("validation_report_002").num_images == 6
+        assert sum(weight.numel() for weight in catalog.load("weights_003").values()) > 1000
+
+
+def test_hidden_configuration_cannot_be_reached_from_the_search(project: Path) -> None:
+    """Only the node that makes the reference images takes it; what it hands on holds images and labels alone."""
+    bootstrap_project(project)
+    with KedroSession.create(project, env="smoke") as session:
+        session.load_context()
+        from autosimulate_pipeline.pipeline_registry import register_pipelines
+
+        pipeline = register_pipelines()["__default__"]
+    takers = {
+        node.name
+        for node in pipeline.nodes
+        if {"params:reference_data", "parameters"} & set(node.inputs)
+        or any(name.startswith("params:reference_data") for name in node.inputs)
+    }
+    assert takers == {"load-reference-data"}
+    search_nodes = [node for node in pipeline.nodes if (node.namespace or "").startswith("iteration_")]
+    assert {node.name.partition(".")[2] for node in search_nodes} == ITERATION_NODES
+    from_reference = {name for node in search_nodes for name in node.inputs} & {"validation_set", "test_set"}
+    assert from_reference == {"validation_set"}
+
+
+def test_validation_folder_tells_nothing_but_images_and_labels(smoke: str, project: Path) -> None:
+    annotations = json.loads((project / "data/01_raw" / RUN / "validation/annotations.json").read_text())
+    assert annotations.keys() == {"images", "annotations", "categories"}
+    assert all(image.keys() == {"id", "file_name", "width", "height"} for image in annotations["images"])
+
+
+def test_second_run_has_nothing_to_do(smoke: str, project: Path, kedro: Kedro) -> None:
+    before = fingerprint(project, "01_raw", "02_intermediate", "03_primary", "06_models", "07_model_output")
+    again = kedro("--env", "smoke")
+    assert again.returncode == 0, again.stderr
+    assert "iteration " not in again.stdout
+    assert fingerprint(project, "01_raw", "02_intermediate", "03_primary", "06_models", "07_model_output") == before
+
+
+def test_run_that_lost_its_end_goes_on_to_the_same_bytes(smoke: str, project: Path, kedro: Kedro) -> None:
+    layers = ("02_intermediate", "03_primary", "06_models", "07_model_output")
+    before = fingerprint(project, *layers)
+    lost = [
+        project / "data" / path
+        for path in (f"07_model_output/{RUN}/state_003.json", f"06_models/{RUN}/weights_003.safetensors")
+    ]
+    for path in lost:
+        path.unlink()
+    resumed = kedro("--env", "smoke")
+    assert resumed.returncode == 0, resumed.stderr
+    assert fingerprint(project, *layers) == before
+    with sqlite3.connect(project / "mlflow.db") as database:
+        assert database.execute("SELECT COUNT(*) FROM metrics WHERE key = 'val/mIoU'").fetchone() == (3,)
+        assert database.execute("SELECT COUNT(*) FROM runs").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("pipeline", ["frozen", "domain_randomisation"])
+def test_controls_never_move(pipeline: str, project: Path, kedro: Kedro) -> None:
+    finished = kedro("--env", "smoke", "--pipeline", pipeline, "--params", "loop.num_iterations=2")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    folder = project / "data/08_reporting" / f"smoke-{pipeline}-loop.num_iterations=2"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["method"] == pipeline
+    assert summary["simulator_parameters"]["start"] == summary["simulator_parameters"]["learned"]
+
+
+def test_paper_mode_and_early_stop_by_image_budget(project: Path, kedro: Kedro) -> None:
+    overrides = "search.mode=paper,loop.max_images=20,run=budget"
+    finished = kedro("--env", "smoke", "--params", overrides)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    summary = json.loads((project / "data/08_reporting/budget/summary.json").read_text())
+    assert summary["mode"] == "paper"
+    assert (summary["iterations"], summary["images_rendered"], len(summary["val_map"])) == (2, 16, 2)
+    assert summary["stopped"].startswith("image budget")
