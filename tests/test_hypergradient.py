@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 import torch
-from closed_forms import Logistic, Ridge
 from torch import Tensor
 
 from autosimulate_pipeline.distributions import Gaussian
@@ -18,6 +17,7 @@ from autosimulate_pipeline.hypergradient import (
     score_function_gradient,
     validation_influences,
 )
+from closed_forms import Logistic, Ridge
 
 MEAN, SIGMA = 1.2, 0.6
 STEP = 1e-5  # central differences: truncation of order STEP² = 1e-10, rounding of order 1e-16 / STEP = 1e-11

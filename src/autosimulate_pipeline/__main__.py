@@ -1,4 +1,4 @@
-"""`python -m autosimulate_pipeline`: the project's `kedro run` where the package is installed without the repository."""
+"""`python -m autosimulate_pipeline`: `kedro run` where the package is installed without the repository."""
 
 from __future__ import annotations
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from kedro.config import OmegaConfigLoader
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
 from autosimulate_pipeline.search import LoopSettings, SearchSettings
+from autosimulate_pipeline.search.base import LoopTrainingSettings
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings
+from autosimulate_pipeline.task_models import TaskModelSettings
 
 
 class ConfigurationError(ValueError):
@@ -33,7 +35,7 @@ class Parameters(BaseModel):
     simulator: SimulatorSettings
     reference_data: ReferenceDataSettings
     task_model: TaskModelSettings
-    training: TrainingSettings
+    training: LoopTrainingSettings
     loop: LoopSettings
     search: SearchSettings
     hypergradient: HypergradientSettings
@@ -83,24 +85,29 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     try:
         parameters = Parameters.model_validate(raw)
     except ValidationError as failure:
-        raise ConfigurationError("\n".join(_complaint(dict(error)) for error in failure.errors())) from None
+        raise ConfigurationError("\n".join(_complaint(error) for error in failure.errors())) from None
     try:
         parameters.simulator.check()
-        hidden_simulator(parameters.reference_data, parameters.simulator).check("reference_data.hidden_simulator.parameters")
+        hidden_simulator(parameters.reference_data, parameters.simulator).check(
+            "reference_data.hidden_simulator.parameters"
+        )
     except ValueError as failure:
         raise ConfigurationError(str(failure)) from None
     return parameters
 
 
-def _complaint(error: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in error["loc"])
+def _complaint(error: ErrorDetails) -> str:
+    """One of pydantic's complaints in a line: the key as conf writes it, what is wrong, the value seen."""
+    tags = ("gaussian", "bernoulli", "categorical", "uniform")  # a union's branch, which is no key of conf
+    key = ".".join(str(part) for part in error["loc"] if part not in tags)
     if error["type"] == "extra_forbidden":
-        return f"{key} is not a parameter; see conf/base/parameters.yml for those there are"
+        return f"{key} is not a parameter; conf/base/parameters.yml has those there are"
     if error["type"] == "missing":
         return f"{key} is missing"
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
-        return f"{key}: {error['ctx']['error']}" if key not in str(error["ctx"]["error"]) else str(error["ctx"]["error"])
-    return f"{key} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}"
+        return message if message.startswith(key) else f"{key}: {message}"
+    return f"{key}: {message[0].lower()}{message[1:]}, got {error['input']!r}"
 
 
 def default_run_name(pipeline: str, env: str | None, runtime_params: dict[str, Any]) -> str:

@@ -10,12 +10,16 @@ from autosimulate_pipeline.search import SEARCH_METHODS
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Pipelines by name, unrolled to `loop.num_iterations`; `__default__` is AutoSimulate."""
-    num_iterations = current_parameters().loop.num_iterations
+    """Pipelines by name, unrolled as far as conf says; `__default__` is AutoSimulate."""
+    parameters = current_parameters()
+    num_iterations = parameters.loop.num_iterations
     surroundings = (
         reference_data.create_pipeline()
         + final_evaluation.create_pipeline(num_iterations)
         + reporting.create_pipeline(num_iterations)
     )
-    methods = {name: iteration.create_pipeline(name, num_iterations) + surroundings for name in SEARCH_METHODS}
+    methods = {
+        name: iteration.create_pipeline(name, num_iterations, parameters.training.window) + surroundings
+        for name in SEARCH_METHODS
+    }
     return {"__default__": methods["autosimulate"], **methods, "iteration": iteration.create_iteration()}

@@ -34,7 +34,13 @@ class RateColumn(ProgressColumn):
 @contextmanager
 def watched(stage: str, total: int, unit: str) -> Iterator[records.Progress]:
     """A progress callback shown as a bar that goes when the stage ends; nothing is drawn where no terminal is."""
-    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(stage, total=total, unit=unit)
         yield lambda num_finished: bars.advance(task, num_finished)
@@ -70,7 +76,9 @@ class RunDisplay:
 
     def summary(self, summary: dict[str, Any], folder: Path) -> None:
         """After the last node."""
-        table = Table("test images", "mAP", "mIoU", title=f"{summary['method']} ({summary['mode']})", title_justify="left")
+        table = Table(
+            "test images", "mAP", "mIoU", title=f"{summary['method']} ({summary['mode']})", title_justify="left"
+        )
         for label, key in (("retrained at the start ψ", "start"), ("retrained at the learned ψ", "learned")):
             table.add_row(label, f"{summary['test_map'][key]:.3f}", f"{summary['test_miou'][key]:.3f}")
         polished = summary["polished"]

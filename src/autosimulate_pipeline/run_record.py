@@ -36,5 +36,6 @@ def claim_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ConfigurationError(
             f"run {parameters.run!r} was made with other settings ({changes}{more}); "
-            "choose another name with --params run=NAME, or delete the run's folders with make clean-run RUN=" + parameters.run
+            "choose another name with --params run=NAME, or delete the run's folders with make clean-run RUN="
+            + parameters.run
         )

@@ -1,7 +1,7 @@
 """MLflow tracking of a run: parameters once, metrics by iteration, artifacts at the end.
 
-Plain MlflowClient calls with a run id, never MLflow's process-wide active run: a resumed or repeated session of the same
-process cannot log into the wrong run.
+Plain MlflowClient calls with a run id, never MLflow's process-wide active run: a resumed or repeated session of the
+same process cannot log into the wrong run.
 """
 
 from __future__ import annotations

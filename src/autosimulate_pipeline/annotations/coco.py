@@ -56,8 +56,8 @@ class _Category(_Record):
 
 
 class _Annotations(_Record):
-    images: list[_Image] = Field(min_length=1)
-    annotations: list[_Annotation] = Field(min_length=1)
+    images: list[_Image]
+    annotations: list[_Annotation]
     categories: list[_Category] = Field(min_length=1, max_length=255)
 
 
@@ -96,17 +96,23 @@ def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ign
     (folder / _ANNOTATIONS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def read_coco(folder: Path, progress: Progress = ignore_progress) -> AnnotatedDataset:
+def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty: bool = False) -> AnnotatedDataset:
     """The dataset in a COCO folder, exactly as `write_coco` got it; or a user's own, PNG or JPEG.
 
     Images come in the order of their ids, categories and the instances of an image too. Where instances overlap the
     later one wins, and one that nothing is left of is dropped.
+
+    Args:
+        allow_empty: accept a dataset without images or without any annotation, as a simulator can make one.
 
     Raises:
         FileNotFoundError: if the folder, its annotations.json or an image is missing.
         ValueError: if something in it is wrong, named in one line.
     """
     content = _read_annotations(folder / _ANNOTATIONS)
+    for what, records in (("image", content.images), ("annotation", content.annotations)):
+        if not records and not allow_empty:
+            raise ValueError(f"{folder / _ANNOTATIONS}: {what}s must hold at least 1 {what}, got 0")
     category_ids = sorted(category.id for category in content.categories)
     names = {category.id: category.name for category in content.categories}
     by_image: dict[int, list[_Annotation]] = {image.id: [] for image in content.images}

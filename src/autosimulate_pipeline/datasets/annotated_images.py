@@ -24,7 +24,7 @@ class AnnotatedImagesDataset(AbstractDataset[AnnotatedDataset, AnnotatedDataset]
         self.metadata = metadata
 
     def load(self) -> AnnotatedDataset:
-        return coco.read_coco(Path(self._filepath))
+        return coco.read_coco(Path(self._filepath), allow_empty=True)
 
     def save(self, data: AnnotatedDataset) -> None:
         with replacing(Path(self._filepath)) as draft:

@@ -21,7 +21,9 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield draft
         if target.is_dir():
-            shutil.rmtree(target)  # a folder cannot be replaced in one step; a kill in between leaves it missing, not torn
+            shutil.rmtree(
+                target
+            )  # a folder cannot be replaced in one step; a kill in between leaves it missing, not torn
         draft.replace(target)
     finally:
         if draft.is_dir():

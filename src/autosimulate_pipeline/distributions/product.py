@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 import torch
-from pydantic import ConfigDict, Field, RootModel, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import ConfigDict, Field, RootModel, model_validator
 from torch import Tensor
 
 from autosimulate_pipeline.distributions.base import Distribution, LearnableDistribution
@@ -44,18 +43,6 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         if not self.root:
             raise ValueError("at least one parameter must have a distribution, got none")
         return self
-
-    @classmethod
-    def from_conf(cls, parameters: Mapping[str, Any], key: str = "simulator.parameters") -> Self:
-        """The product of what conf says under `key`.
-
-        Raises:
-            ValueError: in one line, as `simulator.parameters.ambient_light: low must be below high, got …`.
-        """
-        try:
-            return cls.model_validate(parameters)
-        except ValidationError as error:
-            raise ValueError("; ".join(_one_line(key, details) for details in error.errors())) from None
 
     @property
     def parameters(self) -> dict[str, AnyDistribution]:
@@ -135,15 +122,6 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         return tuple(_entry_name(name, value) for name, d in self._learned.items() for value in d.learned_entries)
 
     @property
-    def gradient_names(self) -> list[str]:
-        """What each number of a gradient belongs to: `ambient_light`, `cube_material`, `image_size/48`, …"""
-        return [
-            name if distribution.num_parameters == 1 else f"{name}/{value}"
-            for name, distribution in self._learned.items()
-            for value in list(distribution.entries())[: distribution.num_parameters]
-        ]
-
-    @property
     def _learned(self) -> dict[str, LearnableDistribution]:
         return {name: d for name, d in self.root.items() if isinstance(d, LearnableDistribution) and d.learned}
 
@@ -165,10 +143,3 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
 
 def _entry_name(parameter: str, value: str) -> str:
     return f"{parameter}/{value}" if value else parameter
-
-
-def _one_line(key: str, details: ErrorDetails) -> str:
-    parameter, *rest = (str(part) for part in details["loc"]) if details["loc"] else ("",)
-    path = ".".join(filter(None, [key, parameter, *rest[1:]]))  # rest[0] is the union's tag, which conf does not write
-    message = details["msg"].removeprefix("Value error, ")
-    return f"{path}: {message}" if details["type"] == "value_error" else f"{path}: {message}, got {details['input']!r}"

@@ -25,10 +25,12 @@ def hessian_product(loss: Function, point: Tensor) -> Product:
     Backward through the kept graph of the gradient (on a U-Net a third cheaper than forward over reverse, which runs
     the network anew for every product); central differences of the gradient where an operation lacks that derivative.
     """
-    return first_supported({
-        "double backward": partial(_backward_through_gradient, loss, point),
-        "differences of the gradient": partial(central_differences, partial(gradient, loss), point),
-    })
+    return first_supported(
+        {
+            "double backward": partial(_backward_through_gradient, loss, point),
+            "differences of the gradient": partial(central_differences, partial(gradient, loss), point),
+        }
+    )
 
 
 def ggn_product(outputs: Function, loss_of_outputs: Function, point: Tensor) -> Product:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, Prediction
 
 NUM_SAMPLES = 5
-CATEGORY_COLOURS = np.array([(0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233)])
+CATEGORY_COLOURS = np.array(
+    [(0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233)]
+)
 """Okabe and Ito's palette, safe for the colour-blind; category i has colour i - 1, repeating."""
 
 
@@ -50,9 +52,9 @@ def evolution(rows: Sequence[EvolutionRow], shown: AnnotatedDataset) -> Figure:
         _show(axes, image.image)
     for axes, image in zip(grid[-1][NUM_SAMPLES + 1 :], shown.images, strict=True):
         _show(axes, overlaid(image.image, image.semantic_mask))
-    _label(grid[-1][NUM_SAMPLES - len(shown)], "validation")
     grid[0][0].set_title("samples from the simulator", loc="left", fontsize=11)
     grid[0][NUM_SAMPLES + 1].set_title("network on validation images", loc="left", fontsize=11)
+    grid[-1][NUM_SAMPLES - len(shown)].set_title("validation images", loc="left", fontsize=11)
     grid[-1][NUM_SAMPLES + 1].set_title("their labels", loc="left", fontsize=11)
     return figure
 
@@ -100,12 +102,14 @@ def curves(reports: Sequence[EvaluationReport], entries: Sequence[Mapping[str, f
 
 
 def _families(entries: Mapping[str, float]) -> dict[str, list[str]]:
-    """Names grouped into panels: `cube_x`, `sphere_x` → `x`; `cube_material/metal` → `material`; others by themselves."""
+    """Names grouped into panels: `cube_x`, `sphere_x` → `x`; `cube_material/metal` → `material`; others alone."""
     suffixes = [name.partition("/")[0].rpartition("_")[2] for name in entries]
     families: dict[str, list[str]] = {}
     for name, suffix in zip(entries, suffixes, strict=True):
         parameter = name.partition("/")[0]
-        num_parameters = len({other.partition("/")[0] for other, s in zip(entries, suffixes, strict=True) if s == suffix})
+        num_parameters = len(
+            {other.partition("/")[0] for other, s in zip(entries, suffixes, strict=True) if s == suffix}
+        )
         families.setdefault(suffix if num_parameters > 1 else parameter, []).append(name)
     return {family: _without_complements(names) for family, names in families.items()}
 

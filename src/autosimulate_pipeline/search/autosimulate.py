@@ -1,7 +1,7 @@
 """AutoSimulate: ψ moves along the hypergradient through one Newton step of the task model's training.
 
-`mode: paper` is the AutoSimulate supplement's: the Hessian, scipy's fmin_ncg, f on the images just trained on, and plain
-gradient descent on ψ. `mode: recommended` differs in four ways, each of which raised test mIoU in an ablation:
+`mode: paper` is the AutoSimulate supplement's: the Hessian, scipy's fmin_ncg, f on the images just trained on, and
+plain gradient descent on ψ. `mode: recommended` differs in four ways, each of which raised test mIoU in an ablation:
 
 - curvature: the generalised Gauss-Newton matrix, which stays positive definite away from the optimum, by CG;
 - order: each batch is scored with the weights of the iterations before, for samples trained on give a shrunken f;
@@ -91,7 +91,7 @@ class AutoSimulate:
         else:
             moved = distribution.ascended(gradient, self.search.learning_rate)
         report = HypergradientReport(
-            gradient=dict(zip(distribution.gradient_names, gradient.tolist(), strict=True)),
+            gradient=dict(zip(distribution.learned_entries(), gradient.tolist(), strict=True)),
             influences=tuple(influences.values.tolist()),
             validation_gradient_norm=influences.validation_gradient_norm,
             norm=math.hypot(*gradient.tolist()),

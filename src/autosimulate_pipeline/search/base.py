@@ -1,10 +1,10 @@
 """What every search method is: pure functions over a state that can be saved, and what it is told.
 
-    state = method.init(start, seed)
-    while not method.is_finished(state):
-        distribution = method.propose(state)            # p_ψ to draw the next scenes from
-        ...                                             # render, train, evaluate
-        state, report = method.update(state, observation)
+state = method.init(start, seed)
+while not method.is_finished(state):
+    distribution = method.propose(state)            # p_ψ to draw the next scenes from
+    ...                                             # render, train, evaluate
+    state, report = method.update(state, observation)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.records import EvaluationReport, HypergradientReport
+from autosimulate_pipeline.task_models import TrainingSettings
 
 
 class LoopSettings(BaseModel):
@@ -32,6 +33,17 @@ class LoopSettings(BaseModel):
     patience: int | None = Field(
         None, ge=1, description="stop after so many iterations in a row without a better validation loss"
     )
+
+
+class LoopTrainingSettings(TrainingSettings):
+    """How θ is trained in the loop, warm-started from the iteration before."""
+
+    first_epochs: int = Field(60, ge=1, description="epochs of iteration 0: f means little far from an optimum")
+    window: int = Field(3, ge=1, description="train on the images of so many latest iterations; the supplement's is 1")
+
+    def at(self, iteration: int) -> TrainingSettings:
+        """The settings of one iteration's fit."""
+        return self if iteration else self.model_copy(update={"epochs": self.first_epochs})
 
 
 class SearchState(BaseModel):

@@ -11,13 +11,13 @@ from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport
 from autosimulate_pipeline.search import LoopSettings, SearchSettings, build_search_method
-from autosimulate_pipeline.search.base import Observation, SearchState
+from autosimulate_pipeline.search.base import LoopTrainingSettings, Observation, SearchState
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, Weights, build_task_model, fit
+from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model, fit
 
 
 def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]]:
@@ -59,15 +59,18 @@ def train_task_model(
     weights: Weights,
     rendered_dataset: AnnotatedDataset,
     task_model: TaskModelSettings,
-    training: TrainingSettings,
+    training: LoopTrainingSettings,
+    *earlier_datasets: AnnotatedDataset,
 ) -> Weights:
-    """The weights, trained further on the iteration's images."""
+    """The weights, trained further on the images of this iteration and of the few before it."""
     if state.stopped:
         return weights
+    images = [image for dataset in (rendered_dataset, *earlier_datasets) for image in dataset.images]
     model = build_task_model(rendered_dataset.categories, task_model)
-    generator = derive_generator(state.seed, "training", state.iteration)
-    with watched("training", training.epochs, "epochs") as progress:
-        return fit(model, weights, model.prepare(rendered_dataset), training, generator, progress)
+    batch = model.prepare(AnnotatedDataset(model.categories, tuple(images)))
+    settings, generator = training.at(state.iteration), derive_generator(state.seed, "training", state.iteration)
+    with watched("training", settings.epochs, "epochs") as progress:
+        return fit(model, weights, batch, settings, generator, progress)
 
 
 def evaluate_validation(

@@ -6,8 +6,13 @@ METHOD = ["params:loop", "params:search", "params:hypergradient"]
 SETTINGS_OF_SEARCH = ["params:simulator", "params:parallel", "params:task_model", *METHOD]
 
 
-def create_iteration() -> Pipeline:
-    """One iteration: the five stages, from a state and weights to the next ones."""
+def create_iteration(num_earlier: int = 0) -> Pipeline:
+    """One iteration: the five stages, from a state and weights to the next ones.
+
+    Args:
+        num_earlier: how many earlier iterations' images are trained on too (`earlier_dataset_1` is the last one's).
+    """
+    earlier = [f"earlier_dataset_{distance}" for distance in range(1, num_earlier + 1)]
     return Pipeline(
         [
             node(
@@ -26,7 +31,7 @@ def create_iteration() -> Pipeline:
             ),
             node(
                 nodes.train_task_model,
-                inputs=["state", "weights", "rendered_dataset", "params:task_model", "params:training"],
+                inputs=["state", "weights", "rendered_dataset", "params:task_model", "params:training", *earlier],
                 outputs="trained_weights",
                 name="train-task-model",
                 tags="train",
@@ -59,7 +64,7 @@ def create_iteration() -> Pipeline:
     )
 
 
-def create_pipeline(method: str, num_iterations: int) -> Pipeline:
+def create_pipeline(method: str, num_iterations: int, training_window: int) -> Pipeline:
     """The loop: the iteration unrolled, each in a namespace of its own, tied by `state_000`, `weights_000`, …"""
     start = node(
         nodes.search_initialiser(method),
@@ -68,21 +73,25 @@ def create_pipeline(method: str, num_iterations: int) -> Pipeline:
         name="initialise-search",
         tags="sample",
     )
-    iteration = create_iteration()
-    iterations = [
-        Pipeline(
-            iteration,
-            namespace=f"iteration_{k:03d}",
-            inputs={"state": f"state_{k:03d}", "weights": f"weights_{k:03d}", "validation_set": "validation_set"},
-            outputs={
-                "rendered_dataset": f"rendered_dataset_{k:03d}",
-                "trained_weights": f"weights_{k + 1:03d}",
-                "validation_report": f"validation_report_{k:03d}",
-                "hypergradient_report": f"hypergradient_report_{k:03d}",
-                "next_state": f"state_{k + 1:03d}",
-            },
-            parameters={*SETTINGS_OF_SEARCH, "params:training"},
-        )
-        for k in range(num_iterations)
-    ]
-    return Pipeline([start, *iterations])
+    return Pipeline([start, *(_unrolled(k, min(k, training_window - 1)) for k in range(num_iterations))])
+
+
+def _unrolled(k: int, num_earlier: int) -> Pipeline:
+    return Pipeline(
+        create_iteration(num_earlier),
+        namespace=f"iteration_{k:03d}",
+        inputs={
+            "state": f"state_{k:03d}",
+            "weights": f"weights_{k:03d}",
+            "validation_set": "validation_set",
+            **{f"earlier_dataset_{n}": f"rendered_dataset_{k - n:03d}" for n in range(1, num_earlier + 1)},
+        },
+        outputs={
+            "rendered_dataset": f"rendered_dataset_{k:03d}",
+            "trained_weights": f"weights_{k + 1:03d}",
+            "validation_report": f"validation_report_{k:03d}",
+            "hypergradient_report": f"hypergradient_report_{k:03d}",
+            "next_state": f"state_{k + 1:03d}",
+        },
+        parameters={*SETTINGS_OF_SEARCH, "params:training"},
+    )

@@ -75,7 +75,6 @@ def read_folder(folder: Path, categories: tuple[str, ...]) -> AnnotatedDataset:
     """
     dataset = read_coco(folder)
     if dataset.categories != categories:
-        raise ValueError(
-            f"{folder}: categories must be the simulator's, {', '.join(categories)}, got {', '.join(dataset.categories)}"
-        )
+        wanted, got = ", ".join(categories), ", ".join(dataset.categories)
+        raise ValueError(f"{folder}: categories must be the simulator's, {wanted}, got {got}")
     return dataset

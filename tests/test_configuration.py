@@ -1,0 +1,165 @@
+"""Bad parameters are refused in one line that names the key, before anything renders."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from autosimulate_pipeline.configuration import (
+    ConfigurationError,
+    Parameters,
+    ProjectConfigLoader,
+    check_parameters,
+    default_run_name,
+)
+from autosimulate_pipeline.run_record import claim_run
+from conftest import PROJECT, Kedro
+
+
+def load(env: str) -> dict[str, Any]:
+    loader = ProjectConfigLoader(
+        str(PROJECT / "conf"), env, base_env="base", default_run_env="local", merge_strategy={"parameters": "soft"}
+    )
+    parameters: dict[str, Any] = loader["parameters"]
+    return parameters
+
+
+def changed(dotted_key: str, value: Any) -> dict[str, Any]:
+    parameters = copy.deepcopy(load("local"))
+    block = parameters
+    *path, last = dotted_key.split(".")
+    for key in path:
+        block = block[key]
+    block[last] = value
+    return parameters
+
+
+@pytest.mark.parametrize("env", ["local", "smoke", "paper"])
+def test_every_environment_is_valid(env: str) -> None:
+    assert isinstance(check_parameters(load(env)), Parameters)
+
+
+def test_paper_environment_has_the_19_numbers_of_table_1() -> None:
+    assert len(check_parameters(load("paper")).simulator.parameters.entries()) == 19
+
+
+def test_default_environment_learns_both_ground_coordinates_and_no_colour() -> None:
+    entries = check_parameters(load("local")).simulator.parameters.entries()
+    assert {f"{shape}_{axis}" for shape in ("cube", "sphere", "cylinder") for axis in "xy"} <= entries.keys()
+    assert not [name for name in entries if "colour" in name]
+
+
+BAD = [
+    ("loop.num_images", 1, "loop.num_images: input should be greater than or equal to 2, got 1"),
+    ("loop.num_images", "many", "loop.num_images: input should be a valid integer"),
+    ("loop.num_iterations", 0, "loop.num_iterations: input should be greater than or equal to 1, got 0"),
+    ("loop.num_imagse", 20, "loop.num_imagse is not a parameter"),
+    ("lop", {}, "lop is not a parameter"),
+    ("seed", -1, "seed: input should be greater than or equal to 0, got -1"),
+    ("search.mode", "fast", "search.mode: input should be 'recommended' or 'paper', got 'fast'"),
+    ("hypergradient.damping", -0.1, "hypergradient.damping must be at least 0, got -0.1"),
+    ("hypergradient.solver", "magic", "hypergradient.solver must be one of conjugate_gradient"),
+    ("simulator.type", "unity", "simulator.type: must be one of clevr, toy, got 'unity'"),
+    ("simulator.parameters.cube_x.low", 10, "simulator.parameters.cube_x: low must be below high, got low=10, high=10"),
+    ("simulator.parameters.cube_x.high", 12, "simulator.parameters: scene parameter 'cube_x' is 12"),
+    ("simulator.parameters.cube_x.mean", "left", "simulator.parameters.cube_x.mean: input should be a valid number"),
+    ("simulator.parameters.cube_x.distribution", "beta", "simulator.parameters.cube_x: input tag 'beta'"),
+    ("simulator.parameters.num_samples.probabilities", [0.5, 0.5, 0.5], "probabilities must sum to 1, got 1.5"),
+    ("simulator.parameters.num_samples.values", [0, 4, 16], "scene parameter 'num_samples' is 0"),
+    ("simulator.parameters.cube_material.probability", 1.5, "cube_material.probability: input should be less than"),
+    (
+        "simulator.parameters.teapot_x",
+        {"distribution": "gaussian", "low": 0, "high": 1, "mean": 0},
+        "simulator.parameters: scene parameter 'teapot_x' is unknown",
+    ),
+    (
+        "reference_data.hidden_simulator.parameters.back_light.high",
+        200,
+        "reference_data.hidden_simulator.parameters: scene parameter 'back_light' is 200",
+    ),
+    ("reference_data.validation_folder", "photos", "reference_data: validation_folder and test_folder must be given"),
+    ("task_model.type", "resnet", "task_model.type must be one of unet, lraspp, got 'resnet'"),
+    ("training.learning_rate", float("nan"), "training.learning_rate: input should be a finite number, got nan"),
+    ("parallel.num_workers", 0, "parallel.num_workers"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[f"{key}={value}" for key, value, _ in BAD])
+def test_bad_parameter_is_named_in_one_line(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as refusal:
+        check_parameters(changed(key, value))
+    assert len([line for line in str(refusal.value).splitlines() if key.split(".")[0] in line]) <= 3
+
+
+def test_missing_block_is_named() -> None:
+    parameters = load("local")
+    del parameters["loop"]
+    with pytest.raises(ConfigurationError, match="^loop is missing$"):
+        check_parameters(parameters)
+
+
+def test_run_is_named_after_what_was_asked_for() -> None:
+    assert default_run_name("autosimulate", None, {}) == "autosimulate"
+    overrides = {"seed": 1, "loop": {"num_images": 8}, "run": "ignored"}
+    assert default_run_name("frozen", "smoke", overrides) == "smoke-frozen-loop.num_images=8-seed=1"
+    assert default_run_name("autosimulate", None, {"x": "../../etc"}) == "autosimulate-x=.._.._etc"
+
+
+@pytest.mark.parametrize("run", ["../elsewhere", "a/b", "", ".hidden"])
+def test_run_name_cannot_leave_its_folder(run: str) -> None:
+    with pytest.raises(ConfigurationError, match="run must be letters"):
+        ProjectConfigLoader(str(PROJECT / "conf"), None, {"run": run}, base_env="base", default_run_env="local")
+
+
+def test_run_is_not_gone_on_with_under_other_settings(tmp_path: Path) -> None:
+    parameters = check_parameters(load("local"))
+    claim_run(tmp_path, "autosimulate", parameters)
+    claim_run(tmp_path, "autosimulate", parameters)
+    others = check_parameters(changed("loop.num_images", 8))
+    with pytest.raises(ConfigurationError, match=re.escape("loop.num_images: 20 → 8")):
+        claim_run(tmp_path, "autosimulate", others)
+    with pytest.raises(ConfigurationError, match="pipeline: 'autosimulate' → 'frozen'"):
+        claim_run(tmp_path, "frozen", parameters)
+    claim_run(tmp_path, "autosimulate", check_parameters(changed("parallel.num_workers", 1)))
+
+
+def test_kedro_run_says_it_in_one_line_without_a_traceback(project: Path, kedro: Kedro) -> None:
+    refused = kedro("--params", "loop.num_images=1,run=refused")
+    assert refused.returncode == 1
+    assert "error: loop.num_images: input should be greater than or equal to 2, got 1" in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert not list((project / "data").glob("*/refused")), "nothing may be left behind"
+
+
+@pytest.mark.parametrize(
+    ("annotations", "message"),
+    [
+        (None, "annotations.json is missing"),
+        ('{"images": [], "annotations": [], "categories": []}', "images must hold at least 1 image, got 0"),
+    ],
+)
+def test_bad_validation_folder_is_named_before_anything_renders(
+    annotations: str | None, message: str, project: Path, kedro: Kedro, tmp_path: Path
+) -> None:
+    for name in ("validation", "test"):
+        (tmp_path / name).mkdir()
+        if annotations is not None:
+            (tmp_path / name / "annotations.json").write_text(annotations)
+    folders = [f"reference_data.{name}_folder={tmp_path / name}" for name in ("validation", "test")]
+    refused = kedro("--params", ",".join([*folders, "run=photos"]))
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not list((project / "data").glob("03_primary/photos"))
+
+
+def test_base_configuration_has_no_key_that_is_ignored() -> None:
+    """Every key of parameters.yml is a field of the typed parameters, so that none is set in vain."""
+    raw = OmegaConf.to_container(OmegaConf.load(PROJECT / "conf/base/parameters.yml"), resolve=False)
+    assert isinstance(raw, dict)
+    assert raw.keys() == Parameters.model_fields.keys()
