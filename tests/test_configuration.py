@@ -67,6 +67,11 @@ BAD = [
     ("simulator.type", "unity", "simulator.type: must be one of clevr, toy, got 'unity'"),
     ("simulator.parameters.cube_x.low", 10, "simulator.parameters.cube_x: low must be below high, got low=10, high=10"),
     ("simulator.parameters.cube_x.high", 12, "simulator.parameters: scene parameter 'cube_x' is 12"),
+    (
+        "simulator.parameters.image_size",
+        {"distribution": "gaussian", "low": 16, "high": 96, "mean": 48},
+        "simulator.parameters: scene parameter 'image_size' is",
+    ),
     ("simulator.parameters.cube_x.mean", "left", "simulator.parameters.cube_x.mean: input should be a valid number"),
     ("simulator.parameters.cube_x.distribution", "beta", "simulator.parameters.cube_x: input tag 'beta'"),
     ("simulator.parameters.num_samples.probabilities", [0.5, 0.5, 0.5], "probabilities must sum to 1, got 1.5"),
@@ -108,6 +113,9 @@ def test_run_is_named_after_what_was_asked_for() -> None:
     overrides = {"seed": 1, "loop": {"num_images": 8}, "run": "ignored"}
     assert default_run_name("frozen", "smoke", overrides) == "smoke-frozen-loop.num_images=8-seed=1"
     assert default_run_name("autosimulate", None, {"x": "../../etc"}) == "autosimulate-x=.._.._etc"
+    long_names = {default_run_name("autosimulate", None, {"folder": "photos" * 50, "seed": seed}) for seed in range(3)}
+    assert len(long_names) == 3
+    assert max(map(len, long_names)) < 120
 
 
 @pytest.mark.parametrize("run", ["../elsewhere", "a/b", "", ".hidden"])

@@ -164,7 +164,10 @@ def test_controls_never_move(pipeline: str, project: Path, kedro: Kedro) -> None
     folder = project / "data/08_reporting" / f"smoke-{pipeline}-loop.num_iterations=2"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["method"] == pipeline
-    assert summary["simulator_parameters"]["start"] == summary["simulator_parameters"]["learned"]
+    run = project / "data/07_model_output" / folder.name
+    start, learned = (json.loads((run / f"state_{k:03d}.json").read_text())["distribution"] for k in (0, 2))
+    assert start == learned
+    assert start["cube_x"]["distribution"] == ("gaussian" if pipeline == "frozen" else "uniform")
 
 
 def test_paper_mode_and_early_stop_by_image_budget(project: Path, kedro: Kedro) -> None:

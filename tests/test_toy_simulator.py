@@ -78,8 +78,8 @@ def test_wrong_scenes_are_refused_in_one_line(scene, named):
         SIMULATOR.render([{}, scene], [0, 1], ignore_progress)
 
 
-def test_parameter_names_are_what_a_scene_may_set_and_seeds_match_scenes():
-    SIMULATOR.check({name: 1 for name in SIMULATOR.parameter_names if not name.endswith("material")})
+def test_every_field_can_be_set_and_seeds_match_scenes():
+    SIMULATOR.check({name: 1 for name in ToyScene.model_fields if not name.endswith("material")})
     with pytest.raises(ValueError, match="seeds"):
         SIMULATOR.render([{}], [], ignore_progress)
 

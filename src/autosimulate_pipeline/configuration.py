@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from kedro.config import OmegaConfigLoader
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
@@ -18,6 +20,9 @@ from autosimulate_pipeline.search.base import LoopTrainingSettings
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import TaskModelSettings
+
+
+MAX_RUN_NAME = 100
 
 
 class ConfigurationError(ValueError):
@@ -98,8 +103,8 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
 
 def _complaint(error: ErrorDetails) -> str:
     """One of pydantic's complaints in a line: the key as conf writes it, what is wrong, the value seen."""
-    tags = ("gaussian", "bernoulli", "categorical", "uniform")  # a union's branch, which is no key of conf
-    key = ".".join(str(part) for part in error["loc"] if part not in tags)
+    # DISTRIBUTIONS: the tag of a union's branch, which is no key of conf
+    key = ".".join(str(part) for part in error["loc"] if part not in DISTRIBUTIONS)
     if error["type"] == "extra_forbidden":
         return f"{key} is not a parameter; conf/base/parameters.yml has those there are"
     if error["type"] == "missing":
@@ -114,6 +119,8 @@ def default_run_name(pipeline: str, env: str | None, runtime_params: dict[str, A
     """A name that tells runs apart: `autosimulate`, `smoke-frozen`, `autosimulate-seed=1-loop.num_images=8`."""
     overrides = [f"{key}={value}" for key, value in sorted(_flattened(runtime_params)) if key != "run"]
     name = "-".join([*([env] if env and env not in ("base", "local") else []), pipeline, *overrides])
+    if len(name) > MAX_RUN_NAME:  # file systems end at 255
+        name = f"{name[:MAX_RUN_NAME]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
     return re.sub(r"[^A-Za-z0-9._=+-]", "_", name)
 
 

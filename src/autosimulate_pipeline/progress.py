@@ -82,7 +82,7 @@ class RunDisplay:
         for label, key in (("retrained at the start ψ", "start"), ("retrained at the learned ψ", "learned")):
             table.add_row(label, f"{summary['test_map'][key]:.3f}", f"{summary['test_miou'][key]:.3f}")
         polished = summary["polished"]
-        table.add_row("the loop's own network", f"{polished['test_map']:.3f}", f"{polished['test_miou']:.3f}")
+        table.add_row("the loop's own network, polished", f"{polished['test_map']:.3f}", f"{polished['test_miou']:.3f}")
         console.print(table)
         seconds = summary["seconds"]
         console.print(f"{summary['images_rendered']} images in the loop, {_minutes(seconds['total'])} in all")

@@ -41,10 +41,11 @@ class Tracker:
         uri = settings.tracking_uri.replace("sqlite:///", f"sqlite:///{project}/") if _is_relative(settings) else ""
         self._client = MlflowClient(uri or settings.tracking_uri)
         experiment = self._client.get_experiment_by_name(settings.experiment)
+        artifacts = (project / "mlartifacts").as_uri() if _is_relative(settings) else None
         experiment_id = (
             experiment.experiment_id
             if experiment is not None
-            else self._client.create_experiment(settings.experiment, (project / "mlartifacts").as_uri())
+            else self._client.create_experiment(settings.experiment, artifacts)
         )
         self.is_resumed = False
         try:

@@ -37,7 +37,7 @@ class Distribution(BaseModel, ABC):
 
     @abstractmethod
     def extremes(self) -> Sequence[Value]:
-        """The ends of the range, or every value."""
+        """The ends of the range and a number between that is not whole, or every value."""
 
     @abstractmethod
     def uniform(self) -> Distribution:

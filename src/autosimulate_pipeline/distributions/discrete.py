@@ -34,6 +34,8 @@ class Discrete(LearnableDistribution):
         """The probability of each value, shape (num_values,), float64."""
 
     def sample(self, num_samples: int, generator: torch.Generator) -> Tensor:
+        if not num_samples:  # multinomial refuses to draw nothing
+            return torch.empty(0, dtype=torch.float64)
         return torch.multinomial(self.weights(), num_samples, replacement=True, generator=generator).double()
 
     def to_values(self, draws: Tensor) -> list[Value]:

@@ -79,8 +79,8 @@ class Gaussian(LearnableDistribution):
     def entries(self) -> dict[str, float]:
         return {"": self.mean}
 
-    def extremes(self) -> tuple[float, float]:
-        return self.low, self.high
+    def extremes(self) -> tuple[float, float, float]:
+        return self.low, self.high, self.low + (self.high - self.low) / math.e
 
     def uniform(self) -> Uniform:
         return Uniform(low=self.low, high=self.high, unit=self.unit)

@@ -38,8 +38,8 @@ class Uniform(Distribution):
         is_inside = (draws >= self.low) & (draws <= self.high)
         return torch.zeros_like(draws).masked_fill(~is_inside, -math.inf)
 
-    def extremes(self) -> tuple[float, float]:
-        return self.low, self.high
+    def extremes(self) -> tuple[float, float, float]:
+        return self.low, self.high, self.low + (self.high - self.low) / math.e
 
     def uniform(self) -> Uniform:
         return self

@@ -22,13 +22,14 @@ def leave_one_out_baseline(influences: Tensor) -> Tensor:
 
 
 def normalised_advantages(influences: Tensor) -> Tensor:
-    """a_k = (f_k − mean f) / std f, clamped to ±2.5, shape (K,); 0 where all influences are the same.
+    """a_k = (f_k − b_k) / std f, with the leave-one-out baseline b_k, clamped to ±2.5, shape (K,).
+
+    0 where all influences are the same. std is that of f − b, which makes a the same as (f_k − mean f) / std f.
 
     Raises:
         ValueError: if K < 2 or an influence is not finite.
     """
-    _check(influences)
-    centred = influences - influences.mean()
+    centred = influences - leave_one_out_baseline(influences)
     deviation = centred.square().mean().sqrt()
     rounding = 8 * torch.finfo(influences.dtype).eps * influences.abs().max()
     return torch.zeros_like(influences) if deviation <= rounding else (centred / deviation).clamp(-CLAMP, CLAMP)

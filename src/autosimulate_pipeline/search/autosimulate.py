@@ -1,7 +1,7 @@
 """AutoSimulate: ψ moves along the hypergradient through one Newton step of the task model's training.
 
 `mode: paper` is the AutoSimulate supplement's: the Hessian, scipy's fmin_ncg, f on the images just trained on, and
-plain gradient descent on ψ. `mode: recommended` differs in four ways, each of which raised test mIoU in an ablation:
+plain gradient descent on ψ. `mode: recommended` differs in four ways:
 
 - curvature: the generalised Gauss-Newton matrix, which stays positive definite away from the optimum, by CG;
 - order: each batch is scored with the weights of the iterations before, for samples trained on give a shrunken f;
@@ -18,7 +18,11 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.distributions import ProductDistribution
-from autosimulate_pipeline.hypergradient.advantages import normalised_advantages
+from autosimulate_pipeline.hypergradient import (
+    leave_one_out_baseline,
+    normalised_advantages,
+    score_function_gradient,
+)
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.records import HypergradientReport
 from autosimulate_pipeline.search.base import LoopSettings, Observation, SearchState, advanced
@@ -83,12 +87,14 @@ class AutoSimulate:
             return next_state, HypergradientReport()
         influences = observation.influences(before_fit, self.hypergradient)
         distribution = state.distribution
-        gradient = distribution.expectation_gradient(influences.values, observation.draws)
         if self.search.standardised:
+            baseline = leave_one_out_baseline(influences.values)
+            gradient = score_function_gradient(distribution.score(observation.draws), influences.values, baseline)
             direction = distribution.standardised_gradient(normalised_advantages(influences.values), observation.draws)
             num_steps_taken = state.iteration - int(before_fit)
             moved = distribution.stepped(direction, self.search.step_size * self.search.step_decay**num_steps_taken)
         else:
+            gradient = distribution.expectation_gradient(influences.values, observation.draws)
             moved = distribution.ascended(gradient, self.search.learning_rate)
         report = HypergradientReport(
             gradient=dict(zip(distribution.learned_entries(), gradient.tolist(), strict=True)),

@@ -19,10 +19,6 @@ class Simulator(Protocol):
     def categories(self) -> tuple[str, ...]:
         """Object categories, in the order that instance categories count them (from 1)."""
 
-    @property
-    def parameter_names(self) -> frozenset[str]:
-        """What a scene may set; the rest keeps its default."""
-
     def check(self, scene: Scene) -> None:
         """Raises ValueError, in one line, if the scene cannot be rendered: unknown name, wrong type, out of bounds."""
 

@@ -78,7 +78,6 @@ class Clevr:
     """Renders `ClevrScene`s in worker processes, each on a core of its own."""
 
     categories = CATEGORIES
-    parameter_names = frozenset(ClevrScene.model_fields)
 
     def __init__(self, parallel: ParallelSettings | None = None) -> None:
         self.parallel = parallel or ParallelSettings()

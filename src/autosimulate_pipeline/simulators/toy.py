@@ -50,7 +50,6 @@ class ToySimulator:
 
     image_size: int = 32
     categories: ClassVar[tuple[str, ...]] = ("square", "disc", "triangle")
-    parameter_names: ClassVar[frozenset[str]] = frozenset(ToyScene.model_fields)
 
     def check(self, scene: Scene) -> None:
         """Nothing, for a scene that `render` takes; parameters left out have defaults.

@@ -46,7 +46,7 @@ class TaskModelSettings(BaseModel):
         default=16, ge=4, le=256, multiple_of=4, description="channels at the finest level of the unet"
     )
     background_weight: float = Field(
-        default=0.4, gt=0, le=1, description="weight of a background pixel in the loss; an object's pixel has 1"
+        default=0.1, gt=0, le=1, description="weight of a background pixel in the loss; an object's pixel has 1"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
 
