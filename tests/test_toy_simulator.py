@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autosimulate_pipeline.records import ignore_progress
-from autosimulate_pipeline.simulators.toy import ToySimulator
+from autosimulate_pipeline.simulators.toy import ToyScene, ToySimulator
 
 SIMULATOR = ToySimulator(image_size=40)
 

@@ -21,7 +21,6 @@ from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import TaskModelSettings
 
-
 MAX_RUN_NAME = 100
 
 

@@ -69,7 +69,8 @@ class RunDisplay:
         console.print(
             f"iteration {state.iteration:>3}/{self._num_iterations}"
             f"  val mAP [bold]{validation.map:.3f}[/]  mIoU [bold]{validation.miou:.3f}[/]  loss {validation.loss:.3f}"
-            f"  images {state.images_rendered}{self._largest_move(state)}  [dim]{_minutes(left)} left in the loop[/]"
+            f"  images {state.images_rendered}{self._largest_move(state)}  [dim]{_minutes(left)} left in the loop[/]",
+            soft_wrap=True,
         )
         if state.stopped:
             console.print(f"stopped early: {state.stopped}")

@@ -5,8 +5,8 @@
     v = (C + λI)⁻¹ ∇_θ L_val(θ),    f(s) = vᵀ ∇_θ l(s; θ),    dL_val/dψ = −E_{s~p_ψ}[f(s) ∇_ψ log p_ψ(s)].
 
 The minus sign belongs to whoever moves ψ: L_val falls along +E[f · score]. In theory λ is the weight decay that defines
-θ*; on a convex problem another one can even turn the sign. A network that is fine-tuned for a few epochs has no exact θ*,
-and there λ is a damping that is tuned.
+θ*; on a convex problem another one can even turn the sign. A network that is fine-tuned for a few epochs has no exact
+θ*, and there λ is a damping that is tuned.
 
 Differences from the supplement: C is the generalised Gauss-Newton matrix unless settings say the Hessian, which is
 indefinite on a network that is not at its optimum; CG takes a few steps and reports negative curvature.

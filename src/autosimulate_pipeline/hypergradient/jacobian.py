@@ -7,6 +7,7 @@ second derivative of others (roi_align). Shapes are free: a direction has the po
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -35,7 +36,13 @@ def forward_mode(function: Function, point: Tensor) -> Product:
     `torch.func.linearize` would save the evaluation of the value, but tracing it costs more than ten products do.
     """
     point = point.detach()
-    return lambda direction: torch.func.jvp(function, (point,), (direction,))[1].detach()
+
+    def product(direction: Tensor) -> Tensor:
+        with warnings.catch_warnings():  # the first forward-mode call of a process trips over PyTorch's own deprecation
+            warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
+            return torch.func.jvp(function, (point,), (direction,))[1].detach()
+
+    return product
 
 
 def double_backward(function: Function, point: Tensor) -> Product:

@@ -1,0 +1,125 @@
+"""Does the loop learn, on every seed? AutoSimulate against frozen ψ and domain randomisation on the default experiment.
+
+    python benchmarks/clevr_seeds.py [--seeds 0 1 2 3 4]
+
+Each run is an ordinary `kedro run` and goes on where it ended, so the script can be stopped and called again. It
+prints, and writes to docs/results/clevr_seeds_tables.md, test mAP and mIoU of
+
+- networks trained from scratch on equally many fresh images: from the start ψ, from uniform domain randomisation, from
+  the learned ψ;
+- the best that each method makes of all the images of its loop: its network, polished; for domain randomisation also a
+  network trained from scratch on all of them, its strongest form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset
+from autosimulate_pipeline.randomness import derive_generator, derive_seed
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
+from autosimulate_pipeline.search.judging import evaluate
+from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, build_task_model, fit
+
+PROJECT = Path(__file__).parents[1]
+METHODS = ("autosimulate", "frozen", "domain_randomisation")
+SCRATCH_EPOCHS = 60
+BOOTSTRAP_SAMPLES = 10_000
+
+
+def finished_run(method: str, seed: int) -> dict[str, Any]:
+    """The summary of the run, which is run first where it is missing."""
+    run = f"bench-{method}-seed{seed}"
+    command = [sys.executable, "-m", "kedro", "run", "--pipeline", method, "--params", f"seed={seed},run={run}"]
+    subprocess.run(command, cwd=PROJECT, check=True)
+    summary: dict[str, Any] = json.loads((PROJECT / "data/08_reporting" / run / "summary.json").read_text())
+    return summary
+
+
+def scratch_on_all_images(method: str, seed: int) -> EvaluationReport:
+    """The test report of a network trained from scratch on every image of the method's loop; kept beside its run."""
+    run = f"bench-{method}-seed{seed}"
+    kept = RecordDataset(
+        str(PROJECT / "data/07_model_output" / run / "test_report_scratch.json"),
+        "autosimulate_pipeline.records.EvaluationReport",
+    )
+    if not kept.exists():
+        folders = sorted((PROJECT / "data/03_primary" / run).glob("rendered_dataset_[0-9]*"))
+        batches = [AnnotatedImagesDataset(str(folder)).load() for folder in folders]
+        images = AnnotatedDataset(batches[0].categories, tuple(image for batch in batches for image in batch.images))
+        model = build_task_model(images.categories, TaskModelSettings())
+        weights = fit(
+            model,
+            model.initial_weights(derive_seed(seed, "retraining weights")),
+            model.prepare(images),
+            TrainingSettings(epochs=SCRATCH_EPOCHS),
+            derive_generator(seed, "retraining"),
+        )
+        test_set = AnnotatedImagesDataset(str(PROJECT / "data/01_raw" / run / "test")).load()
+        kept.save(evaluate(model, weights, test_set))
+    report: EvaluationReport = kept.load()
+    return report
+
+
+def row(seed: int) -> dict[str, tuple[float, float]]:
+    """(mAP, mIoU) of every column."""
+    ours, frozen, uniform = (finished_run(method, seed) for method in METHODS)
+
+    def fresh(summary: dict[str, Any], where: str) -> tuple[float, float]:
+        return summary["test_map"][where], summary["test_miou"][where]
+
+    def polished(summary: dict[str, Any]) -> tuple[float, float]:
+        return summary["polished"]["test_map"], summary["polished"]["test_miou"]
+
+    scratch = scratch_on_all_images("domain_randomisation", seed)
+    return {
+        "start ψ": fresh(ours, "start"),
+        "uniform": fresh(uniform, "learned"),
+        "learned ψ": fresh(ours, "learned"),
+        "frozen": polished(frozen),
+        "uniform, loop": polished(uniform),
+        "uniform, scratch": (scratch.map, scratch.miou),
+        "AutoSimulate": polished(ours),
+    }
+
+
+def interval(values: list[float]) -> str:
+    """Mean and 95 % interval by bootstrap over seeds."""
+    resampled = np.random.default_rng(0).choice(values, (BOOTSTRAP_SAMPLES, len(values))).mean(axis=1)
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return f"{np.mean(values):.3f} [{low:.3f}, {high:.3f}]"
+
+
+def table(rows: dict[int, dict[str, tuple[float, float]]], metric: int) -> str:
+    """Markdown, a line for each seed."""
+    columns = list(next(iter(rows.values())))
+    lines = ["| seed | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        f"| {seed} | " + " | ".join(f"{cells[column][metric]:.3f}" for column in columns) + " |"
+        for seed, cells in rows.items()
+    ]
+    means = (interval([cells[column][metric] for cells in rows.values()]) for column in columns)
+    return "\n".join([*lines, "| mean [95 %] | " + " | ".join(means) + " |"])
+
+
+def main() -> None:
+    """Runs what is missing, then prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
+    rows = {seed: row(seed) for seed in parser.parse_args().seeds}
+    text = "\n\n".join(f"### Test {name}\n\n{table(rows, metric)}" for metric, name in ((1, "mIoU"), (0, "mAP")))
+    results = PROJECT / "docs/results/clevr_seeds_tables.md"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
