@@ -124,7 +124,8 @@ def _without_complements(names: list[str]) -> list[str]:
 
 def _short(name: str, family: str) -> str:
     parameter, _, value = name.partition("/")
-    return " ".join(filter(None, [parameter.removesuffix(f"_{family}").replace(family, "").strip("_"), value])) or name
+    own = "" if parameter == family else parameter.removesuffix(f"_{family}")
+    return " ".join(filter(None, [own, value])) or name
 
 
 def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
