@@ -28,7 +28,7 @@ class LoopSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_iterations: int = Field(25, ge=1, le=999, description="iterations unrolled into the pipeline")
-    num_images: int = Field(20, ge=2, description="K: images rendered in an iteration")
+    num_images: int = Field(30, ge=2, description="K: images rendered in an iteration")
     max_images: int | None = Field(None, ge=2, description="stop before the loop has rendered more images than this")
     patience: int | None = Field(
         None, ge=1, description="stop after so many iterations in a row without a better validation loss"

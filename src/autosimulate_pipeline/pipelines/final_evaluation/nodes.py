@@ -22,7 +22,7 @@ class FinalEvaluationSettings(BaseModel):
     num_images: int = Field(100, ge=2, description="fresh images that each network is retrained on")
     retraining: TrainingSettings = Field(TrainingSettings(epochs=60), description="from scratch, on fresh images")
     num_polish_images: int = Field(400, ge=2, description="the loop's last images, which its weights are polished on")
-    polish: TrainingSettings = Field(TrainingSettings(epochs=40), description="of the loop's own weights")
+    polish: TrainingSettings = Field(TrainingSettings(epochs=30), description="of the loop's own weights")
 
 
 def polish_task_model(
