@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # tests are small: more threads only wait for each other
 
 PROJECT = Path(__file__).parents[1]
 

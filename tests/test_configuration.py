@@ -17,7 +17,7 @@ from autosimulate_pipeline.configuration import (
     check_parameters,
     default_run_name,
 )
-from autosimulate_pipeline.run_record import claim_run
+from autosimulate_pipeline.run_record import check_run, record_run
 from conftest import PROJECT, Kedro
 
 
@@ -89,7 +89,11 @@ BAD = [
     ),
     ("reference_data.validation_folder", "photos", "reference_data: validation_folder and test_folder must be given"),
     ("task_model.type", "resnet", "task_model.type must be one of unet, lraspp, got 'resnet'"),
-    ("training.learning_rate", float("nan"), "training.learning_rate: input should be a finite number, got nan"),
+    (
+        "training.learning_rate",
+        float("nan"),
+        "training.learning_rate: input should be less than or equal to 1, got nan",
+    ),
     ("parallel.num_workers", 0, "parallel.num_workers"),
 ]
 
@@ -126,14 +130,15 @@ def test_run_name_cannot_leave_its_folder(run: str) -> None:
 
 def test_run_is_not_gone_on_with_under_other_settings(tmp_path: Path) -> None:
     parameters = check_parameters(load("local"))
-    claim_run(tmp_path, "autosimulate", parameters)
-    claim_run(tmp_path, "autosimulate", parameters)
+    check_run(tmp_path, "autosimulate", parameters)
+    record_run(tmp_path, "autosimulate", parameters)
+    check_run(tmp_path, "autosimulate", parameters)
     others = check_parameters(changed("loop.num_images", 8))
-    with pytest.raises(ConfigurationError, match=re.escape("loop.num_images: 20 → 8")):
-        claim_run(tmp_path, "autosimulate", others)
+    with pytest.raises(ConfigurationError, match=re.escape("loop.num_images: 30 → 8")):
+        check_run(tmp_path, "autosimulate", others)
     with pytest.raises(ConfigurationError, match="pipeline: 'autosimulate' → 'frozen'"):
-        claim_run(tmp_path, "frozen", parameters)
-    claim_run(tmp_path, "autosimulate", check_parameters(changed("parallel.num_workers", 1)))
+        check_run(tmp_path, "frozen", parameters)
+    check_run(tmp_path, "autosimulate", check_parameters(changed("parallel.num_workers", 1)))
 
 
 def test_kedro_run_says_it_in_one_line_without_a_traceback(project: Path, kedro: Kedro) -> None:

@@ -163,7 +163,7 @@ def test_fit_learns_repeats_bytes_and_leaves_its_input(dataset):
     assert torch.equal(ravel(start), kept)
     assert counts == [1] * 30
     losses = [model.per_image_losses(unravel(theta, start), batch).mean() for theta in (kept, first)]
-    assert losses[1] < 0.6 * losses[0]
+    assert losses[1] < 0.75 * losses[0]
 
 
 def test_fit_is_adamw_with_a_cosine(dataset):

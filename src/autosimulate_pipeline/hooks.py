@@ -14,7 +14,7 @@ from kedro.pipeline.node import Node
 from autosimulate_pipeline.configuration import Parameters, check_parameters, flattened, run_folder
 from autosimulate_pipeline.progress import RunDisplay
 from autosimulate_pipeline.records import StageSeconds
-from autosimulate_pipeline.run_record import claim_run
+from autosimulate_pipeline.run_record import check_run, record_run
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 
@@ -31,7 +31,12 @@ class ValidationHook:
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        claim_run(self._reporting, _pipeline_name(run_params), self._parameters)
+        self._pipeline = _pipeline_name(run_params)
+        check_run(self._reporting, self._pipeline, self._parameters)
+
+    @hook_impl
+    def before_dataset_saved(self) -> None:
+        record_run(self._reporting, self._pipeline, self._parameters)
 
 
 class StageClockHook:

@@ -12,30 +12,34 @@ from autosimulate_pipeline.datasets.atomic import replacing
 RECORD_NAME = "parameters.json"
 
 
-def claim_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
-    """Writes the record of a new run, or checks that of the one that is there.
-
-    Settings that cannot change a result, `parallel` and `task_model.device`, may differ.
+def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
+    """Nothing, if the run is new or was made with these settings.
 
     Raises:
-        ConfigurationError: if the run was made with other settings; the message names the first that differ.
+        ConfigurationError: if it was made with others; the message names the first that differ.
     """
-    wanted: dict[str, Any] = {
-        "pipeline": pipeline,
-        **flattened(parameters.model_dump(mode="json", exclude={"parallel": True, "task_model": {"device"}})),
-    }
     path = folder / RECORD_NAME
     if not path.exists():
-        with replacing(path) as draft:
-            draft.write_text(json.dumps(wanted, indent=1) + "\n")
         return
-    recorded = json.loads(path.read_text())
+    recorded, wanted = json.loads(path.read_text()), _settings(pipeline, parameters)
     changed = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
     if changed:
         changes = ", ".join(f"{key}: {recorded.get(key)!r} → {wanted.get(key)!r}" for key in changed[:3])
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise ConfigurationError(
-            f"run {parameters.run!r} was made with other settings ({changes}{more}); "
-            "choose another name with --params run=NAME, or delete the run's folders with make clean-run RUN="
-            + parameters.run
+            f"run {parameters.run!r} was made with other settings ({changes}{more}); choose another name with "
+            f"--params run=NAME, or delete the run's folders with make clean-run RUN={parameters.run}"
         )
+
+
+def record_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
+    """Writes down the settings of a run that is about to keep its first result."""
+    if not (folder / RECORD_NAME).exists():
+        with replacing(folder / RECORD_NAME) as draft:
+            draft.write_text(json.dumps(_settings(pipeline, parameters), indent=1) + "\n")
+
+
+def _settings(pipeline: str, parameters: Parameters) -> dict[str, Any]:
+    """All settings but `parallel` and `task_model.device`, which cannot change a result."""
+    settings = parameters.model_dump(mode="json", exclude={"parallel": True, "task_model": {"device"}})
+    return {"pipeline": pipeline, **flattened(settings)}

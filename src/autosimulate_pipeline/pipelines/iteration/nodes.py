@@ -24,9 +24,9 @@ def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]
     """The node function that starts a search by `method`."""
 
     def initialise_search(
+        validation_set: AnnotatedDataset,
         seed: int,
         simulator: SimulatorSettings,
-        parallel: ParallelSettings,
         task_model: TaskModelSettings,
         loop: LoopSettings,
         search: SearchSettings,
@@ -34,8 +34,8 @@ def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]
     ) -> tuple[SearchState, Weights]:
         """The search's state and the task model's weights before the first iteration."""
         state = build_search_method(method, loop, search, hypergradient).init(simulator.parameters, seed)
-        categories = simulator.build(parallel).categories
-        return state, build_task_model(categories, task_model).initial_weights(derive_seed(seed, "initial weights"))
+        model = build_task_model(validation_set.categories, task_model)
+        return state, model.initial_weights(derive_seed(seed, "initial weights"))
 
     return initialise_search
 

@@ -3,7 +3,7 @@ from kedro.pipeline import Pipeline, node
 from autosimulate_pipeline.pipelines.iteration import nodes
 
 METHOD = ["params:loop", "params:search", "params:hypergradient"]
-SETTINGS_OF_SEARCH = ["params:simulator", "params:parallel", "params:task_model", *METHOD]
+SETTINGS = {"params:simulator", "params:parallel", "params:task_model", "params:training", *METHOD}
 
 
 def create_iteration(num_earlier: int = 0) -> Pipeline:
@@ -68,7 +68,7 @@ def create_pipeline(method: str, num_iterations: int, training_window: int) -> P
     """The loop: the iteration unrolled, each in a namespace of its own, tied by `state_000`, `weights_000`, …"""
     start = node(
         nodes.search_initialiser(method),
-        inputs=["params:seed", *SETTINGS_OF_SEARCH],
+        inputs=["validation_set", "params:seed", "params:simulator", "params:task_model", *METHOD],
         outputs=["state_000", "weights_000"],
         name="initialise-search",
         tags="sample",
@@ -93,5 +93,5 @@ def _unrolled(k: int, num_earlier: int) -> Pipeline:
             "hypergradient_report": f"hypergradient_report_{k:03d}",
             "next_state": f"state_{k + 1:03d}",
         },
-        parameters={*SETTINGS_OF_SEARCH, "params:training"},
+        parameters=SETTINGS,
     )
