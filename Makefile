@@ -27,8 +27,8 @@ lint: setup ## ruff, mypy, import contracts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-viz: setup ## the pipeline's graph in a browser
-	@$(KEDRO) viz run --host 127.0.0.1
+viz: setup ## the graph of three iterations in a browser, with previews of the run named autosimulate
+	@$(KEDRO) viz run --host 127.0.0.1 --params loop.num_iterations=3,run=autosimulate
 
 mlflow: setup ## the runs' curves in a browser
 	@.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
