@@ -51,8 +51,7 @@ class RunDisplay:
 
     def __init__(self, num_iterations: int) -> None:
         self._num_iterations = num_iterations
-        self._started = time.monotonic()
-        self._num_seen = 0
+        self._last_time: float | None = None
         self._entries: dict[str, float] = {}
 
     def start(self, run: str, method: str, num_images: int) -> None:
@@ -63,13 +62,14 @@ class RunDisplay:
 
     def iteration(self, state: SearchState, validation: EvaluationReport) -> None:
         """After each iteration."""
-        self._num_seen += 1
-        elapsed = time.monotonic() - self._started
-        left = elapsed / self._num_seen * (self._num_iterations - state.iteration)
+        now = time.monotonic()
+        seconds_left = (now - self._last_time) * (self._num_iterations - state.iteration) if self._last_time else 0
+        self._last_time = now
+        left = f"  [dim]{_minutes(seconds_left)} left in the loop[/]" if seconds_left else ""
         console.print(
             f"iteration {state.iteration:>3}/{self._num_iterations}"
             f"  val mAP [bold]{validation.map:.3f}[/]  mIoU [bold]{validation.miou:.3f}[/]  loss {validation.loss:.3f}"
-            f"  images {state.images_rendered}{self._largest_move(state)}  [dim]{_minutes(left)} left in the loop[/]",
+            f"  images {state.images_rendered}{self._largest_move(state)}{left}",
             soft_wrap=True,
         )
         if state.stopped:
