@@ -57,7 +57,8 @@ class RunDisplay:
     def start(self, run: str, method: str, num_images: int) -> None:
         """Before the first node."""
         console.print(
-            f"[bold]{run}[/]: {method}, {self._num_iterations} iterations of {num_images} images, on {_device()}"
+            f"[bold]{run}[/]: {method}, {self._num_iterations} iterations of {num_images} images, on {_device()}",
+            soft_wrap=True,
         )
 
     def iteration(self, state: SearchState, validation: EvaluationReport) -> None:
