@@ -14,7 +14,7 @@ prints, and writes to docs/results/clevr_seeds_tables.md, test mAP and mIoU of
 from __future__ import annotations
 
 import argparse
-import itertools
+import functools
 import json
 import os
 import subprocess
@@ -133,8 +133,10 @@ def main() -> None:
     arguments = parser.parse_args()
     finished_run(METHODS[0], arguments.seeds[0])  # alone: it makes MLflow's database, which two at once cannot
     with ThreadPoolExecutor(arguments.jobs) as runs:
-        list(runs.map(lambda pair: finished_run(*pair), itertools.product(METHODS, arguments.seeds)))
-        list(runs.map(lambda seed: scratch_on_all_images("domain_randomisation", seed), arguments.seeds))
+        for method in METHODS:
+            list(runs.map(functools.partial(finished_run, method), arguments.seeds))
+            if method == "domain_randomisation":
+                list(runs.map(functools.partial(scratch_on_all_images, method), arguments.seeds))
     rows = {seed: row(seed) for seed in arguments.seeds}
     text = "\n\n".join(f"### Test {name}\n\n{table(rows, metric)}" for metric, name in ((1, "mIoU"), (0, "mAP")))
     results = PROJECT / "docs/results/clevr_seeds_tables.md"
