@@ -33,7 +33,7 @@ viz: setup ## the graph of three iterations in a browser, with previews of the r
 mlflow: setup ## the runs' curves in a browser
 	@.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
 
-bench: setup ## five seeds of AutoSimulate, frozen ψ and domain randomisation (about an hour); then the rendering benchmark
+bench: setup ## five seeds of AutoSimulate and domain randomisation (an hour); then the rendering benchmark
 	@$(PYTHON) benchmarks/clevr_seeds.py
 	@$(PYTHON) benchmarks/rendering.py
 

@@ -134,7 +134,7 @@ def test_run_is_not_gone_on_with_under_other_settings(tmp_path: Path) -> None:
     record_run(tmp_path, "autosimulate", parameters)
     check_run(tmp_path, "autosimulate", parameters)
     others = check_parameters(changed("loop.num_images", 8))
-    with pytest.raises(ConfigurationError, match=re.escape("loop.num_images: 20 → 8")):
+    with pytest.raises(ConfigurationError, match=re.escape("loop.num_images: 30 → 8")):
         check_run(tmp_path, "autosimulate", others)
     with pytest.raises(ConfigurationError, match="pipeline: 'autosimulate' → 'frozen'"):
         check_run(tmp_path, "frozen", parameters)

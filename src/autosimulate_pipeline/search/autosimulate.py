@@ -37,8 +37,8 @@ class SearchSettings(BaseModel):
 
     mode: Literal["recommended", "paper"] = "recommended"
     step_size: float = Field(2.0, gt=0, description="η, in units of a distribution's width (standardised steps)")
-    step_decay: float = Field(0.973, gt=0, le=1, description="η ← η · step_decay after each step")
-    width_decay: float = Field(0.98, gt=0, le=1, description="σ ← σ · width_decay after each step; paper: 1")
+    step_decay: float = Field(0.96, gt=0, le=1, description="η ← η · step_decay after each step")
+    width_decay: float = Field(0.97, gt=0, le=1, description="σ ← σ · width_decay after each step; paper: 1")
     learning_rate: float = Field(0.1, gt=0, description="α of plain gradient steps on ψ in unit ranges")
     score_before_fit: bool = Field(True, description="f with the weights before they see the batch; paper: false")
     standardised: bool = Field(True, description="standardised steps, not the plain gradient; paper: false")

@@ -27,8 +27,8 @@ class LoopSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_iterations: int = Field(37, ge=1, le=999, description="iterations unrolled into the pipeline")
-    num_images: int = Field(20, ge=2, description="K: images rendered in an iteration")
+    num_iterations: int = Field(25, ge=1, le=999, description="iterations unrolled into the pipeline")
+    num_images: int = Field(30, ge=2, description="K: images rendered in an iteration")
     max_images: int | None = Field(None, ge=2, description="stop before the loop has rendered more images than this")
     patience: int | None = Field(
         None, ge=1, description="stop after so many iterations in a row without a better validation loss"
@@ -39,7 +39,7 @@ class LoopTrainingSettings(TrainingSettings):
     """How θ is trained in the loop, warm-started from the iteration before."""
 
     first_epochs: int = Field(60, ge=1, description="epochs of iteration 0: f means little far from an optimum")
-    window: int = Field(4, ge=1, description="train on the images of so many latest iterations; the supplement's is 1")
+    window: int = Field(3, ge=1, description="train on the images of so many latest iterations; the supplement's is 1")
 
     def at(self, iteration: int) -> TrainingSettings:
         """The settings of one iteration's fit."""
