@@ -153,7 +153,10 @@ def test_kedro_run_says_it_in_one_line_without_a_traceback(project: Path, kedro:
     ("annotations", "message"),
     [
         (None, "annotations.json is missing"),
-        ('{"images": [], "annotations": [], "categories": []}', "images must hold at least 1 image, got 0"),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cube"}]}',
+            "images must hold at least 1 image, got 0",
+        ),
     ],
 )
 def test_bad_validation_folder_is_named_before_anything_renders(
