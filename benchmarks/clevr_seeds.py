@@ -7,8 +7,8 @@ prints, and writes to docs/results/clevr_seeds_tables.md, test mAP and mIoU of
 
 - networks trained from scratch on equally many fresh images: from the start ψ, from uniform domain randomisation, from
   the learned ψ;
-- what each method makes of all the images of its loop: its network, polished; with --scratch also a network trained from
-  scratch on all the images of domain randomisation, its strongest form.
+- what each method makes of all the images of its loop: its network, polished; with --scratch also a network trained
+  from scratch on all the images of domain randomisation, its strongest form.
 """
 
 from __future__ import annotations
