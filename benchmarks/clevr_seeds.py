@@ -3,7 +3,7 @@
     python benchmarks/clevr_seeds.py [--seeds 0 1 2 3 4] [--scratch]
 
 Each run is an ordinary `kedro run` and goes on where it ended, so the script can be stopped and called again. It
-prints, and writes to docs/results/clevr_seeds_tables.md, test mAP and mIoU of
+prints, and writes to data/08_reporting/clevr_seeds.md, test mAP and mIoU of
 
 - networks trained from scratch on equally many fresh images: from the start ψ, from uniform domain randomisation, from
   the learned ψ;
@@ -138,7 +138,7 @@ def main() -> None:
             list(runs.map(functools.partial(scratch_on_all_images, "domain_randomisation"), arguments.seeds))
     rows = {seed: row(seed, arguments.scratch) for seed in arguments.seeds}
     text = "\n\n".join(f"### Test {name}\n\n{table(rows, metric)}" for metric, name in ((1, "mIoU"), (0, "mAP")))
-    results = PROJECT / "docs/results/clevr_seeds_tables.md"
+    results = PROJECT / "data/08_reporting/clevr_seeds.md"
     results.parent.mkdir(parents=True, exist_ok=True)
     results.write_text(text + "\n")
     print(text)
