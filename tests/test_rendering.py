@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -107,3 +109,23 @@ def test_an_error_of_the_job_is_not_tried_again(caplog: pytest.LogCaptureFixture
     with pytest.raises(ValueError, match=r"^three is refused$"):
         run_in_workers(f"{__name__}:refuse_three", range(6), ParallelSettings(num_workers=2), ignore_progress)
     assert not caplog.records
+
+
+def test_workers_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(
+        "import os, signal\n"
+        "from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers\n"
+        "if __name__ == '__main__':\n"
+        "    run_in_workers('os:getpgid', [0, 0], ParallelSettings(num_workers=1), print)\n"
+        "    children = open(f'/proc/self/task/{os.getpid()}/children').read()\n"
+        "    print(children, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    children = [int(pid) for pid in killed.stdout.splitlines()[-1].split()]
+    assert children
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}/cmdline").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not [pid for pid in children if Path(f"/proc/{pid}/cmdline").exists()]

@@ -11,6 +11,8 @@ import multiprocessing
 import os
 import pkgutil
 import tempfile
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -124,8 +126,22 @@ class WorkerProcesses(LokyBackend):
 
 def _run_batch(function: str, batch: list[int], jobs: list[Any]) -> tuple[list[int], list[Any]]:
     _pin_to_own_core()
+    _end_with_parent()
     run = pkgutil.resolve_name(function)
     return batch, [run(job) for job in jobs]
+
+
+@cache
+def _end_with_parent() -> None:
+    """Ends this worker within a second of its parent's death: an orphan would keep its core's place for good."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @cache
