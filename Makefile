@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke test lint viz mlflow bench lock clean-run
+.PHONY: help setup run smoke grid test lint viz mlflow bench lock clean-run
 
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 KEDRO := .venv/bin/kedro
 PYTHON := .venv/bin/python
+GRID ?= paper
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -17,6 +18,9 @@ run: setup ## AutoSimulate on CLEVR in Blender, to the report (minutes); ARGS="-
 
 smoke: setup ## the same path in seconds, too small to learn much
 	@$(KEDRO) run --env smoke $(ARGS)
+
+grid: setup ## every combination of a block of conf/base/grids.yml, the best one tested; GRID=paper ARGS="--jobs 2"
+	@$(KEDRO) grid-search $(GRID) $(ARGS)
 
 test: setup ## the tests
 	@$(PYTHON) -m pytest $(ARGS)

@@ -15,6 +15,7 @@ from torch import Tensor
 from autosimulate_pipeline.distributions import DISTRIBUTIONS, Bernoulli, Categorical, Gaussian, ProductDistribution
 from autosimulate_pipeline.distributions.discrete import PROBABILITY_FLOOR, project_on_floored_simplex
 from autosimulate_pipeline.hypergradient import normalised_advantages
+from autosimulate_pipeline.randomness import derive_generator
 from closed_forms import gauss_hermite
 
 GAUSSIAN = Gaussian(low=-10, high=10, mean=4, width=0.2)
@@ -216,12 +217,27 @@ def test_steps_climb():
             assert new_weights @ after > weights @ before
 
 
-def test_gaussian_step_is_bounded_by_its_width_and_range():
-    one, none = torch.tensor([50.0], dtype=torch.float64), torch.tensor([0.0], dtype=torch.float64)
+def test_gaussian_step_is_in_its_widths_and_ends_at_its_range():
+    one, none = torch.tensor([1.0], dtype=torch.float64), torch.tensor([0.0], dtype=torch.float64)
     assert GAUSSIAN.stepped(one, 1.0).mean == 8.0  # 4 + σ
     assert GAUSSIAN.stepped(one, 2.0).mean == 10.0  # the end of the range
     assert GAUSSIAN.stepped(none, 2.0) == GAUSSIAN
     assert GAUSSIAN.ascended(torch.tensor([-0.3]), 1.0).mean == pytest.approx(4 - 0.3 * 20)
+
+
+def test_unit_cube_reaches_every_psi_and_a_uniform_point_is_uniform():
+    """Corners are the ends of ψ; p of a uniform point has the moments of Dirichlet(1, 1, 1) on the floored simplex."""
+    product = ProductDistribution.model_validate(
+        {"x": GAUSSIAN.model_dump(), "b": BERNOULLI.model_dump(), "c": CATEGORICAL.model_dump()}
+    )
+    ends = [product.at(torch.full((5,), value, dtype=torch.float64)).entries() for value in (0.0, 1.0)]
+    assert [end["x"] for end in ends] == [GAUSSIAN.low, GAUSSIAN.high]
+    assert [end[f"b/{BERNOULLI.values[1]}"] for end in ends] == pytest.approx([0.05, 0.95])
+    points = torch.rand((2000, 3), dtype=torch.float64, generator=derive_generator(0))
+    drawn = torch.stack([CATEGORICAL.at(point).weights() for point in points])
+    assert drawn.min() >= 0.05 - 1e-9
+    torch.testing.assert_close(drawn.mean(0), torch.full((3,), 1 / 3, dtype=torch.float64), atol=0.02, rtol=0)
+    torch.testing.assert_close(drawn.var(0), torch.full((3,), 0.85**2 / 18, dtype=torch.float64), atol=0.006, rtol=0)
 
 
 def test_bernoulli_steps_its_logit():

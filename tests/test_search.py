@@ -25,17 +25,18 @@ START = ProductDistribution.model_validate(cases.TOY_START)
 HIDDEN = ProductDistribution.model_validate(cases.TOY_HIDDEN)
 
 
-def build(name: str, mode: str = "recommended", **loop: int) -> SearchMethod:
+def build(name: str, search: dict[str, object] | None = None, **loop: float) -> SearchMethod:
     settings = LoopSettings.model_validate({"num_images": 8} | loop)
-    return build_search_method(name, settings, SearchSettings(mode=mode), HypergradientSettings())
+    return build_search_method(name, settings, SearchSettings.model_validate(search or {}), HypergradientSettings())
 
 
-def observe(draws: torch.Tensor, loss: float, values: torch.Tensor | None = None) -> Observation:
+def observe(
+    draws: torch.Tensor, loss: float, values: torch.Tensor | None = None, miou: float = 0.5, minutes: float = 0.0
+) -> Observation:
     """An observation whose influences are the given ones."""
     influences = values if values is not None else torch.linspace(-1, 1, len(draws), dtype=torch.float64)
-    return Observation(
-        draws, EvaluationReport(loss=loss), lambda _before, _settings: Influences(influences, 1, "", 0, 0)
-    )
+    report = EvaluationReport(loss=loss, miou=miou)
+    return Observation(draws, report, lambda _before, _settings: Influences(influences, 1, "", 0, 0), minutes)
 
 
 @pytest.mark.parametrize("name", SEARCH_METHODS)
@@ -54,7 +55,96 @@ def test_state_is_a_value_that_can_be_saved_at_any_time(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEARCH_METHODS)
-def test_image_budget_and_plateau_stop_the_search(name: str) -> None:
+def test_seed_decides_what_is_proposed(name: str) -> None:
+    """Equal seeds propose the same; other seeds something else where the method draws at all."""
+    method = build(name)
+    proposals = [method.propose(method.init(START, seed)).entries() for seed in (1, 1, 2)]
+    assert proposals[0] == proposals[1]
+    if method.trains_from_scratch:
+        assert proposals[0] != proposals[2]
+
+
+@pytest.mark.parametrize("name", SEARCH_METHODS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_objective_that_is_not_finite_does_not_end_a_search(name: str, bad: float) -> None:
+    """One failed training is one lost trial: the state still saves, and the next proposal is a distribution."""
+    method = build(name, patience=5)
+    state = method.init(START, 0)
+    for loss, miou in ((1.0, 0.2), (bad, bad), (0.9, 0.3)):
+        draws = method.propose(state).sample(8, derive_generator(0, state.iteration))
+        state, _ = method.update(state, observe(draws, loss, miou=miou))
+        assert SearchState.model_validate_json(state.model_dump_json()).iteration == state.iteration
+    assert all(math.isfinite(entry) for entry in method.propose(state).entries().values())
+    assert [trial.reward for trial in state.trials] in ([], [0.2, None, 0.3])
+
+
+@pytest.mark.parametrize("name", SEARCH_METHODS)
+def test_proposals_stay_within_what_is_allowed(name: str) -> None:
+    """Whatever the rewards and influences, means stay in their ranges and probabilities above the floor, summing to 1.
+
+    Half the batches draw one value of a category alone: the others have no information.
+    """
+    method = build(name, search={"step_size": 50.0, "lts": {"num_datasets": 2, "policy_width": 9.0}})
+    state = method.init(START, 0)
+    for iteration in range(12):
+        draws = method.propose(state).sample(8, derive_generator(0, iteration))
+        if iteration % 2:
+            draws[:, list(START.parameters).index("num_samples")] = 0
+        state, _ = method.update(state, observe(draws, 1.0, miou=(-1) ** iteration * iteration))
+        proposed = method.propose(state)
+        assert ProductDistribution.model_validate(proposed.model_dump()) == proposed
+        if proposed.num_parameters:
+            probabilities = [v for k, v in proposed.entries().items() if k.startswith("num_samples/")]
+            assert sum(probabilities) == pytest.approx(1)
+            assert iteration == 0 or min(probabilities) >= 0.05 - 1e-9
+
+
+@pytest.mark.parametrize("name", ["bayesian", "random"])
+def test_black_box_search_answers_with_the_best_it_tried(name: str) -> None:
+    method = build(name)
+    state = method.init(START, 0)
+    tried = []
+    for miou in (0.2, 0.7, 0.4):
+        proposed = method.propose(state)
+        tried.append(proposed)
+        state, _ = method.update(state, observe(proposed.sample(8, derive_generator(0)), 1.0, miou=miou))
+    assert state.distribution == tried[1]
+    assert len({str(proposed.entries()) for proposed in tried}) == 3
+
+
+def test_bayesian_search_finds_the_maximum_of_a_smooth_reward_sooner_than_random_search() -> None:
+    """Reward: minus the squared distance of square_x to -5 and disc_x to 2; regret after 18 trials, over seeds."""
+
+    def regret(name: str, seed: int) -> float:
+        method = build(name)
+        state = method.init(START, seed)
+        for _ in range(18):
+            entries = method.propose(state).entries()
+            miou = -((entries["square_x"] + 5) ** 2 + (entries["disc_x"] - 2) ** 2)
+            state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
+        return -max(trial.reward for trial in state.trials if trial.reward is not None)
+
+    bayesian, random = (sum(regret(name, seed) for seed in range(2)) for name in ("bayesian", "random"))
+    assert bayesian < 0.5 * random
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+def test_lts_climbs_its_reward(baseline: str) -> None:
+    """The policy's mean of square_x goes from 5 towards -5, where the reward is highest; it moves every 5 trials."""
+    method = build("lts", search={"lts": {"num_datasets": 5, "baseline": baseline}})
+    state = method.init(START, 0)
+    moves = []
+    for _ in range(200):
+        before = state.distribution
+        miou = -abs(method.propose(state).parameters["square_x"].mean + 5)
+        state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
+        moves.append(state.distribution != before)
+    assert state.distribution.parameters["square_x"].mean < -2
+    assert moves == [False, False, False, False, True] * 40
+
+
+@pytest.mark.parametrize("name", SEARCH_METHODS)
+def test_budgets_and_plateau_stop_the_search(name: str) -> None:
     draws = START.sample(8, derive_generator(0))
     budget = build(name, max_images=20)
     state = budget.init(START, 0)
@@ -62,6 +152,12 @@ def test_image_budget_and_plateau_stop_the_search(name: str) -> None:
         assert state.stopped is None
         state, _ = budget.update(state, observe(draws, 1.0))
     assert state.stopped == "image budget: 16 of 20 images rendered"
+    hurried = build(name, max_minutes=2)
+    state = hurried.init(START, 0)
+    for minutes in (0.5, 2.5):
+        assert not state.is_finished
+        state, _ = hurried.update(state, observe(draws, 1.0, minutes=minutes))
+    assert state.stopped == "time budget: 2.5 of 2 minutes used"
     patient = build(name, patience=2)
     state = patient.init(START, 0)
     for loss in (1.0, 0.5, 0.6, 0.7):

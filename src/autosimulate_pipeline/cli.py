@@ -1,14 +1,18 @@
-"""The project's own `kedro run`: runs that name themselves, go on where they ended, and fail in one line."""
+"""The project's own `kedro run` and `kedro grid-search`: they go on where they ended, and fail in one line."""
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import env_option
 from rich.console import Console
 from rich.markup import escape
 
@@ -37,10 +41,33 @@ def run_pipeline(**options: Any) -> None:
     record = run_folder(Path.cwd(), "08_reporting", str(params["run"])) / RECORD_NAME
     if record.exists() and not any(options[choice] for choice in NODE_CHOICES):
         options["only_missing_outputs"] = True
-    try:
+    with failing_in_one_line(record):
         kedro_run.callback(  # type: ignore[misc]  # click knows it may be None; Kedro's is not
             pipeline="", **options
         )
+
+
+@cli.command("grid-search")
+@click.argument("name")
+@click.option("--jobs", type=click.IntRange(min=1), help="Trials at a time; by default as many as there are cores.")
+@env_option
+def grid_search(name: str, jobs: int | None, env: str | None) -> None:
+    """Run the grid NAME of conf/base/grids.yml, and its best trial on the test images.
+
+    Each trial is a run of its own. The same command again runs what is missing.
+    """
+    from autosimulate_pipeline.grid_search import run_grid  # scikit-learn is slow to import
+
+    env = env or os.environ.get("KEDRO_ENV")  # as `kedro run` does: the trials inherit it
+    with failing_in_one_line(Path("data")):
+        sys.exit(not run_grid(Path.cwd(), name, env, jobs or len(os.sched_getaffinity(0))))
+
+
+@contextmanager
+def failing_in_one_line(record: Path) -> Iterator[None]:
+    """Errors end the process with a line for people; what `record` belongs to can go on if that file exists."""
+    try:
+        yield
     except click.ClickException:
         raise
     except KeyboardInterrupt:

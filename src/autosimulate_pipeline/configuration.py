@@ -15,8 +15,7 @@ from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
-from autosimulate_pipeline.search import LoopSettings, SearchSettings
-from autosimulate_pipeline.search.base import LoopTrainingSettings
+from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import TaskModelSettings

@@ -14,6 +14,7 @@ from kedro.pipeline.node import Node
 from autosimulate_pipeline.configuration import Parameters, check_parameters, flattened, run_folder
 from autosimulate_pipeline.progress import RunDisplay
 from autosimulate_pipeline.records import StageSeconds
+from autosimulate_pipeline.reporting.summary import test_results
 from autosimulate_pipeline.run_record import check_run, record_run
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
@@ -154,8 +155,8 @@ class TrackingHook(_LoopHook):
             summary = self._catalog.load("summary")
             metrics = {
                 f"test/{metric}/{where}": value
-                for metric, key in (("mAP", "test_map"), ("mIoU", "test_miou"))
-                for where, value in {**summary[key], "polished": summary["polished"][key]}.items()
+                for where, values in test_results(summary).items()
+                for metric, value in zip(("mAP", "mIoU"), values, strict=True)
             }
             weights = run_folder(self._context.project_path, "06_models", self._parameters.run)
             names = ("summary.json", "evolution.png", "curves.png", "report.html")

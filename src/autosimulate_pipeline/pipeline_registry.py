@@ -1,11 +1,11 @@
-"""The pipelines that `kedro run --pipeline NAME` knows: one for each search method, and the bare iteration."""
+"""The pipelines that `kedro run --pipeline NAME` knows: the search methods, `validation_only`, the bare iteration."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline
 
 from autosimulate_pipeline.configuration import current_parameters
-from autosimulate_pipeline.pipelines import final_evaluation, iteration, reference_data, reporting
+from autosimulate_pipeline.pipelines import final_evaluation, iteration, reference_data, reporting, validation_only
 from autosimulate_pipeline.search import SEARCH_METHODS
 
 
@@ -22,4 +22,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         name: iteration.create_pipeline(name, num_iterations, parameters.training.window) + surroundings
         for name in SEARCH_METHODS
     }
-    return {"__default__": methods["autosimulate"], **methods, "iteration": iteration.create_iteration()}
+    return {
+        "__default__": methods["autosimulate"],
+        **methods,
+        "validation_only": reference_data.create_pipeline() + validation_only.create_pipeline(),
+        "iteration": iteration.create_iteration(),
+    }

@@ -18,10 +18,19 @@ from rich.text import Text
 from autosimulate_pipeline import records
 from autosimulate_pipeline.distributions import Gaussian
 from autosimulate_pipeline.records import EvaluationReport
+from autosimulate_pipeline.reporting.summary import test_results
 from autosimulate_pipeline.search.base import SearchState
 
 console = Console(highlight=False)
 """Where a run tells a person how it goes."""
+
+
+TEST_LABELS = {
+    "start": "retrained at the start ψ",
+    "learned": "retrained at the learned ψ",
+    "polished": "the loop's own network, polished",
+    "validation_only": "trained on the validation images alone",
+}
 
 
 class RateColumn(ProgressColumn):
@@ -78,18 +87,15 @@ class RunDisplay:
 
     def summary(self, summary: dict[str, Any], folder: Path) -> None:
         """After the last node."""
-        table = Table(
-            "test images", "mAP", "mIoU", title=f"{summary['method']} ({summary['mode']})", title_justify="left"
-        )
-        for label, key in (("retrained at the start ψ", "start"), ("retrained at the learned ψ", "learned")):
-            table.add_row(label, f"{summary['test_map'][key]:.3f}", f"{summary['test_miou'][key]:.3f}")
-        polished = summary["polished"]
-        table.add_row("the loop's own network, polished", f"{polished['test_map']:.3f}", f"{polished['test_miou']:.3f}")
+        table = Table("test images", "mAP", "mIoU", title=summary["method"], title_justify="left")
+        for label, (mean_ap, miou) in test_results(summary).items():
+            table.add_row(TEST_LABELS[label], f"{mean_ap:.3f}", f"{miou:.3f}")
         console.print(table)
         seconds = summary["seconds"]
         console.print(f"{summary['images_rendered']} images in the loop, {_minutes(seconds['total'])} in all")
         for name in ("report.html", "evolution.png", "curves.png", "summary.json"):
-            console.print(f"  {os.path.relpath(folder / name)}", soft_wrap=True)
+            if (folder / name).exists():
+                console.print(f"  {os.path.relpath(folder / name)}", soft_wrap=True)
 
     def _largest_move(self, state: SearchState) -> str:
         """The Gaussian mean that moved furthest, as a share of its range."""

@@ -82,18 +82,35 @@ class Tracker:
 
     def log_summary(self, metrics: dict[str, float], artifacts: list[Path]) -> None:
         """What holds for the run as a whole, and the files that belong to it."""
-        from mlflow.entities import Metric
+        if self._log_new(self.run_id, metrics):
+            for path in artifacts:
+                self._client.log_artifact(self.run_id, str(path))
 
-        if self.is_resumed and metrics.keys() <= self._client.get_run(self.run_id).data.metrics.keys():
+    def adopt(self, run_id_file: Path, metrics: dict[str, float]) -> None:
+        """MLflow's pages show another run below this one, with these metrics; a run that is gone is left out."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run_id = run_id_file.read_text().strip()
+            self._client.get_run(run_id)
+        except (FileNotFoundError, MlflowException):
             return
-        now = int(time.time() * 1000)
-        self._client.log_batch(self.run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
-        for path in artifacts:
-            self._client.log_artifact(self.run_id, str(path))
+        self._client.set_tag(run_id, "mlflow.parentRunId", self.run_id)
+        self._log_new(run_id, metrics)
 
     def finish(self, status: str) -> None:
         """The run is over: FINISHED, FAILED or KILLED."""
         self._client.set_terminated(self.run_id, status)
+
+    def _log_new(self, run_id: str, metrics: dict[str, float]) -> bool:
+        """Whether there was anything to log: the run did not have just these values."""
+        from mlflow.entities import Metric
+
+        if metrics.items() <= self._client.get_run(run_id).data.metrics.items():
+            return False
+        now = int(time.time() * 1000)
+        self._client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
+        return True
 
 
 def _is_relative(settings: TrackingSettings) -> bool:

@@ -83,6 +83,13 @@ class LearnableDistribution(Distribution):
         """Itself after ψ ← ψ + learning_rate · expectation_gradient, projected on what is allowed."""
 
     @abstractmethod
+    def at(self, point: Tensor) -> Self:
+        """Itself with its entries at a point of the unit cube, shape (num_parameters,): every ψ the search may reach.
+
+        A uniform point gives a uniform mean and uniform probabilities.
+        """
+
+    @abstractmethod
     def entries(self) -> dict[str, float]:
         """The entries of ψ for logging, by category value, or under "" where there is one number only."""
 

@@ -48,6 +48,9 @@ class Bernoulli(Discrete):
     def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
         return self._at(self.probability + learning_rate * expectation_gradient.item())
 
+    def at(self, point: Tensor) -> Self:
+        return self._at(PROBABILITY_FLOOR + point.clamp(0, 1).item() * (1 - 2 * PROBABILITY_FLOOR))
+
     def uniform(self) -> Bernoulli:
         return self.model_copy(update={"probability": 0.5, "learned": False})
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from autosimulate_pipeline.distributions.base import Value
 from autosimulate_pipeline.distributions.discrete import (
+    PROBABILITY_FLOOR,
     Discrete,
     means_by_value,
     one_hot,
@@ -64,6 +65,13 @@ class Categorical(Discrete):
 
     def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
         return self._at(self.weights() + learning_rate * expectation_gradient)
+
+    def at(self, point: Tensor) -> Self:
+        """Itself with p ∝ −log(1 − u), above the floor: Dirichlet(1, …, 1) for a uniform u."""
+        shares = -torch.log1p(-point.clamp(1e-9, 1 - 1e-9))
+        weight, num_values = shares / shares.sum(), len(self.values)
+        floor = min(PROBABILITY_FLOOR, 1 / num_values)
+        return self._at(floor + (1 - num_values * floor) * weight)
 
     def uniform(self) -> Categorical:
         num_values = len(self.values)

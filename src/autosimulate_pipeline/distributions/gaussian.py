@@ -67,11 +67,15 @@ class Gaussian(LearnableDistribution):
         return (advantages * self._z(draws)).mean().unsqueeze(0)
 
     def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:
-        """Itself with the mean moved by at most `step_size` standard deviations."""
-        return self._moved(step_size * self.width * standardised_gradient.clamp(-1, 1).item())
+        """Itself with the mean moved by `step_size · standardised_gradient` of its own widths."""
+        return self._moved(step_size * self.width * standardised_gradient.item())
 
     def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
         return self._moved(learning_rate * expectation_gradient.item())
+
+    def at(self, point: Tensor) -> Self:
+        mean = self.low + point.clamp(0, 1).item() * self._range
+        return self.model_copy(update={"mean": min(mean, self.high)})  # rounding can pass the end of the range
 
     def annealed(self, factor: float) -> Self:
         return self.model_copy(update={"width": self.width * factor})

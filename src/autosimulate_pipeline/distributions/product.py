@@ -98,6 +98,10 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         parts = self._parts(expectation_gradient)
         return self._with({name: distribution.ascended(part, learning_rate) for name, distribution, part in parts})
 
+    def at(self, point: Tensor) -> Self:
+        """The product with its learned entries at a point of the unit cube, shape (num_parameters,)."""
+        return self._with({name: distribution.at(part) for name, distribution, part in self._parts(point)})
+
     def annealed(self, factor: float) -> Self:
         """The product with the widths of its learned parameters narrowed by `factor`."""
         return self._with({name: distribution.annealed(factor) for name, distribution in self._learned.items()})

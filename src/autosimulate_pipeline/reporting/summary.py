@@ -10,6 +10,14 @@ from autosimulate_pipeline.records import EvaluationReport, StageSeconds
 from autosimulate_pipeline.search.base import SearchState
 
 
+def test_results(summary: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Test mAP and mIoU of every network that a summary reports on, by what it was trained on."""
+    results = {where: (summary["test_map"][where], summary["test_miou"][where]) for where in summary["test_map"]}
+    if "polished" in summary:
+        results["polished"] = (summary["polished"]["test_map"], summary["polished"]["test_miou"])
+    return results
+
+
 def summarise(
     *,
     run: str,

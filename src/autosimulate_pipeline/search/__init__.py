@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
-from autosimulate_pipeline.search.autosimulate import AutoSimulate, SearchSettings
-from autosimulate_pipeline.search.base import LoopSettings, SearchMethod
+from autosimulate_pipeline.search.autosimulate import AutoSimulate
+from autosimulate_pipeline.search.base import SearchMethod
+from autosimulate_pipeline.search.black_box import Bayesian, Random
 from autosimulate_pipeline.search.controls import DomainRandomisation, Frozen
+from autosimulate_pipeline.search.lts import LearningToSimulate
+from autosimulate_pipeline.search.settings import LoopSettings, LoopTrainingSettings, SearchSettings
 
-__all__ = ["SEARCH_METHODS", "LoopSettings", "SearchMethod", "SearchSettings", "build_search_method"]
+__all__ = [
+    "SEARCH_METHODS",
+    "LoopSettings",
+    "LoopTrainingSettings",
+    "SearchMethod",
+    "SearchSettings",
+    "build_search_method",
+]
 
-SEARCH_METHODS = ("autosimulate", "frozen", "domain_randomisation")
+SEARCH_METHODS: dict[str, type[SearchMethod]] = {
+    method.name: method for method in (AutoSimulate, LearningToSimulate, Bayesian, Random, Frozen, DomainRandomisation)
+}
 
 
 def build_search_method(
@@ -20,11 +32,6 @@ def build_search_method(
     Raises:
         ValueError: if there is none.
     """
-    match name:
-        case "autosimulate":
-            return AutoSimulate.from_conf(loop, search, hypergradient)
-        case "frozen":
-            return Frozen(loop)
-        case "domain_randomisation":
-            return DomainRandomisation(loop)
-    raise ValueError(f"search method must be one of {', '.join(SEARCH_METHODS)}, got {name!r}")
+    if name not in SEARCH_METHODS:
+        raise ValueError(f"search method must be one of {', '.join(SEARCH_METHODS)}, got {name!r}")
+    return SEARCH_METHODS[name](loop, search, hypergradient)

@@ -12,12 +12,10 @@ plain gradient descent on ψ. `mode: recommended` differs in four ways:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
-from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.hypergradient import (
     leave_one_out_baseline,
     normalised_advantages,
@@ -25,24 +23,10 @@ from autosimulate_pipeline.hypergradient import (
 )
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.records import HypergradientReport
-from autosimulate_pipeline.search.base import LoopSettings, Observation, SearchState, advanced
+from autosimulate_pipeline.search.base import Observation, SearchMethod, SearchState, advanced
+from autosimulate_pipeline.search.settings import SearchSettings
 
 Settings = TypeVar("Settings", bound=BaseModel)
-
-
-class SearchSettings(BaseModel):
-    """How ψ moves. What conf does not set follows the mode."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    mode: Literal["recommended", "paper"] = "recommended"
-    step_size: float = Field(2.0, gt=0, description="η, in units of a distribution's width (standardised steps)")
-    step_decay: float = Field(0.96, gt=0, le=1, description="η ← η · step_decay after each step")
-    width_decay: float = Field(0.97, gt=0, le=1, description="σ ← σ · width_decay after each step; paper: 1")
-    learning_rate: float = Field(0.1, gt=0, description="α of plain gradient steps on ψ in unit ranges")
-    score_before_fit: bool = Field(True, description="f with the weights before they see the batch; paper: false")
-    standardised: bool = Field(True, description="standardised steps, not the plain gradient; paper: false")
-
 
 PAPER_SEARCH = {"width_decay": 1.0, "score_before_fit": False, "standardised": False}
 PAPER_HYPERGRADIENT = {"curvature": "hessian", "solver": "newton_cg"}
@@ -52,29 +36,10 @@ def _filled(settings: Settings, defaults: dict[str, Any]) -> Settings:
     return settings.model_copy(update={k: v for k, v in defaults.items() if k not in settings.model_fields_set})
 
 
-@dataclass(frozen=True)
-class AutoSimulate:
-    """The method of the paper; see the module's text for the two modes."""
+class AutoSimulate(SearchMethod):
+    """The method of the paper; see the module's text for the two modes, which fill in what conf leaves open."""
 
-    loop: LoopSettings
-    search: SearchSettings
-    hypergradient: HypergradientSettings
-    name: str = "autosimulate"
-
-    @classmethod
-    def from_conf(cls, loop: LoopSettings, search: SearchSettings, hypergradient: HypergradientSettings) -> Self:
-        """The method with what conf leaves open filled in by the mode."""
-        if search.mode == "paper":
-            return cls(loop, _filled(search, PAPER_SEARCH), _filled(hypergradient, PAPER_HYPERGRADIENT))
-        return cls(loop, search, hypergradient)
-
-    def init(self, start: ProductDistribution, seed: int) -> SearchState:
-        """The state before the first iteration, at ψ = `start`."""
-        return SearchState(method=self.name, seed=seed, distribution=start)
-
-    def propose(self, state: SearchState) -> ProductDistribution:
-        """p_ψ as it stands."""
-        return state.distribution
+    name = "autosimulate"
 
     def update(self, state: SearchState, observation: Observation) -> tuple[SearchState, HypergradientReport]:
         """ψ one step along +E[f · ∇_ψ log p_ψ] = −dL_val/dψ, equations (1) to (4) of the AutoSimulate supplement.
@@ -82,20 +47,22 @@ class AutoSimulate:
         With f scored before the fit, iteration 0 has no trained weights to score with: ψ stays, the report is empty.
         """
         next_state = advanced(state, observation, self.loop)
-        before_fit = self.search.score_before_fit
+        search, hypergradient = self._filled_by_mode()
+        before_fit = search.score_before_fit
         if before_fit and state.iteration == 0:
             return next_state, HypergradientReport()
-        influences = observation.influences(before_fit, self.hypergradient)
+        influences = observation.influences(before_fit, hypergradient)
         distribution = state.distribution
-        if self.search.standardised:
+        if search.standardised:
             baseline = leave_one_out_baseline(influences.values)
             gradient = score_function_gradient(distribution.score(observation.draws), influences.values, baseline)
-            direction = distribution.standardised_gradient(normalised_advantages(influences.values), observation.draws)
+            advantages = normalised_advantages(influences.values)
+            direction = distribution.standardised_gradient(advantages, observation.draws).clamp(-1, 1)
             num_steps_taken = state.iteration - int(before_fit)
-            moved = distribution.stepped(direction, self.search.step_size * self.search.step_decay**num_steps_taken)
+            moved = distribution.stepped(direction, search.step_size * search.step_decay**num_steps_taken)
         else:
             gradient = distribution.expectation_gradient(influences.values, observation.draws)
-            moved = distribution.ascended(gradient, self.search.learning_rate)
+            moved = distribution.ascended(gradient, search.learning_rate)
         report = HypergradientReport(
             gradient=dict(zip(distribution.learned_entries(), gradient.tolist(), strict=True)),
             influences=tuple(influences.values.tolist()),
@@ -105,4 +72,9 @@ class AutoSimulate:
             solver_steps=influences.solver_steps,
             solver_residual=influences.solver_residual,
         )
-        return next_state.model_copy(update={"distribution": moved.annealed(self.search.width_decay)}), report
+        return next_state.model_copy(update={"distribution": moved.annealed(search.width_decay)}), report
+
+    def _filled_by_mode(self) -> tuple[SearchSettings, HypergradientSettings]:
+        if self.search.mode == "paper":
+            return _filled(self.search, PAPER_SEARCH), _filled(self.hypergradient, PAPER_HYPERGRADIENT)
+        return self.search, self.hypergradient

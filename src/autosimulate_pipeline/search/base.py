@@ -1,7 +1,7 @@
 """What every search method is: pure functions over a state that can be saved, and what it is told.
 
 state = method.init(start, seed)
-while not method.is_finished(state):
+while not state.is_finished:
     distribution = method.propose(state)            # p_ψ to draw the next scenes from
     ...                                             # render, train, evaluate
     state, report = method.update(state, observation)
@@ -9,41 +9,38 @@ while not method.is_finished(state):
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+import torch
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.records import EvaluationReport, HypergradientReport
-from autosimulate_pipeline.task_models import TrainingSettings
+from autosimulate_pipeline.search.settings import LoopSettings, SearchSettings
 
 
-class LoopSettings(BaseModel):
-    """How long the loop runs."""
+class Trial(BaseModel):
+    """A ψ that was tried, and what it earned.
+
+    Attributes:
+        point: the ψ, in the coordinates of the method that chose it.
+        reward: what the method maximises; None where it was not a number.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_iterations: int = Field(25, ge=1, le=999, description="iterations unrolled into the pipeline")
-    num_images: int = Field(30, ge=2, description="K: images rendered in an iteration")
-    max_images: int | None = Field(None, ge=2, description="stop before the loop has rendered more images than this")
-    patience: int | None = Field(
-        None, ge=1, description="stop after so many iterations in a row without a better validation loss"
-    )
+    point: tuple[float, ...]
+    reward: float | None
 
-
-class LoopTrainingSettings(TrainingSettings):
-    """How θ is trained in the loop, warm-started from the iteration before."""
-
-    first_epochs: int = Field(60, ge=1, description="epochs of iteration 0: f means little far from an optimum")
-    window: int = Field(3, ge=1, description="train on the images of so many latest iterations; the supplement's is 1")
-
-    def at(self, iteration: int) -> TrainingSettings:
-        """The settings of one iteration's fit."""
-        return self if iteration else self.model_copy(update={"epochs": self.first_epochs})
+    def as_tensor(self) -> Tensor:
+        """The point, shape (num_parameters,), float64."""
+        return torch.tensor(self.point, dtype=torch.float64)
 
 
 class SearchState(BaseModel):
@@ -52,14 +49,15 @@ class SearchState(BaseModel):
     Attributes:
         method: name in SEARCH_METHODS.
         seed: the run's seed.
-        iteration: iterations finished.
-        distribution: p_ψ.
+        iteration: iterations finished; each is one training.
+        distribution: p_ψ, the method's answer so far.
         images_rendered: images the loop has rendered.
         validation_losses: L_val after each iteration.
         stopped: why the search is over, or None.
+        candidate, trials: the next point and the past ones of methods that judge whole datasets.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     method: str
     seed: int
@@ -68,6 +66,13 @@ class SearchState(BaseModel):
     images_rendered: int = 0
     validation_losses: tuple[float, ...] = ()
     stopped: str | None = None
+    candidate: tuple[float, ...] = ()
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the search has stopped before the last iteration."""
+        return self.stopped is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,48 +95,65 @@ class Observation:
         validation: how the task model does after training on them.
         influences: computes f with the weights before (True) or after (False) training on this batch; called only by
             methods that need it, for it costs a linear solve.
+        minutes: how long the run has taken so far.
     """
 
     draws: Tensor
     validation: EvaluationReport
     influences: Callable[[bool, HypergradientSettings], Influences]
+    minutes: float = 0.0
 
 
-class SearchMethod(Protocol):
-    """A way to choose the simulator's distribution; values in, values out."""
+@dataclass(frozen=True)
+class SearchMethod(ABC):
+    """A way to choose the simulator's distribution; values in, values out.
 
-    @property
-    def name(self) -> str:
-        """Its key among the search methods."""
-        ...
+    Attributes:
+        name: its key in SEARCH_METHODS.
+        trains_from_scratch: whether each iteration trains a new network on its own images alone; otherwise θ goes on
+            from the iteration before.
+    """
+
+    loop: LoopSettings
+    search: SearchSettings
+    hypergradient: HypergradientSettings
+
+    name: ClassVar[str]
+    trains_from_scratch: ClassVar[bool] = False
 
     def init(self, start: ProductDistribution, seed: int) -> SearchState:
-        """The state before the first iteration, at ψ = `start`."""
-        ...
+        """The state before the first iteration."""
+        return SearchState(method=self.name, seed=seed, distribution=start)
 
     def propose(self, state: SearchState) -> ProductDistribution:
         """The distribution to draw the next scenes from."""
-        ...
+        return state.distribution
 
+    @abstractmethod
     def update(self, state: SearchState, observation: Observation) -> tuple[SearchState, HypergradientReport]:
         """The next state, and the hypergradient (an empty report if none was computed)."""
-        ...
 
 
 def advanced(state: SearchState, observation: Observation, loop: LoopSettings) -> SearchState:
-    """`state` one iteration further, ψ unmoved, stopped if the budget is used up or the validation loss has stalled."""
+    """`state` one iteration further, ψ unmoved, stopped if a budget is used up or the validation loss has stalled."""
     losses = (*state.validation_losses, observation.validation.loss)
     images_rendered = state.images_rendered + len(observation.draws)
-    stopped = None
-    if loop.max_images is not None and images_rendered + loop.num_images > loop.max_images:
-        stopped = f"image budget: {images_rendered} of {loop.max_images} images rendered"
-    elif loop.patience is not None and len(losses) - 1 - losses.index(min(losses)) >= loop.patience:
-        stopped = f"plateau: no better validation loss for {loop.patience} iterations"
     return state.model_copy(
         update={
             "iteration": state.iteration + 1,
             "images_rendered": images_rendered,
             "validation_losses": losses,
-            "stopped": stopped,
+            "stopped": _reason_to_stop(loop, images_rendered, observation.minutes, losses),
         }
     )
+
+
+def _reason_to_stop(loop: LoopSettings, images_rendered: int, minutes: float, losses: tuple[float, ...]) -> str | None:
+    if loop.max_images is not None and images_rendered + loop.num_images > loop.max_images:
+        return f"image budget: {images_rendered} of {loop.max_images} images rendered"
+    if loop.max_minutes is not None and minutes >= loop.max_minutes:
+        return f"time budget: {minutes:.1f} of {loop.max_minutes:g} minutes used"
+    comparable = [loss if math.isfinite(loss) else math.inf for loss in losses]
+    if loop.patience is not None and len(losses) - 1 - comparable.index(min(comparable)) >= loop.patience:
+        return f"plateau: no better validation loss for {loop.patience} iterations"
+    return None

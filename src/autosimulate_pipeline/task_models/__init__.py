@@ -13,7 +13,7 @@ from torch import nn
 from autosimulate_pipeline.task_models.base import Batch, TaskModel, Weights, num_weights, ravel, unravel
 from autosimulate_pipeline.task_models.lraspp import LRASPP
 from autosimulate_pipeline.task_models.segmentation import SegmentationModel
-from autosimulate_pipeline.task_models.training import TrainingSettings, fit
+from autosimulate_pipeline.task_models.training import TrainingSettings, fit, shrunk_and_perturbed
 from autosimulate_pipeline.task_models.unet import UNet
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "fit",
     "num_weights",
     "ravel",
+    "shrunk_and_perturbed",
     "unravel",
 ]
 

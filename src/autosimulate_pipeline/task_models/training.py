@@ -42,6 +42,15 @@ class TrainingSettings(BaseModel):
         return self.learning_rate * (final + (1 - final) * (1 + math.cos(math.pi * fraction)) / 2)
 
 
+def shrunk_and_perturbed(weights: Weights, fresh: Weights, retained: float) -> Weights:
+    """retained · weights + (1 − retained) · fresh, a start between going on and starting anew (Ash and Adams 2020).
+
+    A network that goes on from what it learned under earlier ψ remembers scenes that the present ψ no longer draws, and
+    is then no θ*(ψ): where it does well by memory, the hypergradient has nothing to say.
+    """
+    return {name: retained * weight + (1 - retained) * fresh[name] for name, weight in weights.items()}
+
+
 def fit(
     task_model: TaskModel,
     weights: Weights,

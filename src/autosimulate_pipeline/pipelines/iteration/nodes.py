@@ -9,15 +9,21 @@ import pandas as pd
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
-from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport
-from autosimulate_pipeline.search import LoopSettings, SearchSettings, build_search_method
-from autosimulate_pipeline.search.base import LoopTrainingSettings, Observation, SearchState
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
+from autosimulate_pipeline.search import (
+    SEARCH_METHODS,
+    LoopSettings,
+    LoopTrainingSettings,
+    SearchSettings,
+    build_search_method,
+)
+from autosimulate_pipeline.search.base import Observation, SearchState
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model, fit
+from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model, fit, shrunk_and_perturbed
 
 
 def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]]:
@@ -45,7 +51,7 @@ def sample_parameters(
 ) -> pd.DataFrame:
     """The iteration's scenes, drawn from p_ψ."""
     distribution = build_search_method(state.method, loop, search, hypergradient).propose(state)
-    return draw_scenes(distribution, 0 if state.stopped else loop.num_images, state.seed, state.iteration)
+    return draw_scenes(distribution, 0 if state.is_finished else loop.num_images, state.seed, state.iteration)
 
 
 def render_dataset(scenes: pd.DataFrame, simulator: SimulatorSettings, parallel: ParallelSettings) -> AnnotatedDataset:
@@ -62,22 +68,27 @@ def train_task_model(
     training: LoopTrainingSettings,
     *earlier_datasets: AnnotatedDataset,
 ) -> Weights:
-    """The weights, trained further on the images of this iteration and of the few before it."""
-    if state.stopped:
+    """The weights, trained further on the images of this iteration and of the few before it, or trained anew."""
+    if state.is_finished:
         return weights
     images = [image for dataset in (rendered_dataset, *earlier_datasets) for image in dataset.images]
     model = build_task_model(rendered_dataset.categories, task_model)
+    settings, retained = training, training.retained
+    if SEARCH_METHODS[state.method].trains_from_scratch or not state.iteration:
+        settings, retained = training.model_copy(update={"epochs": training.first_epochs}), 0.0
+    fresh = model.initial_weights(derive_seed(state.seed, "initial weights", state.iteration))
+    start = shrunk_and_perturbed(weights, fresh, retained)
     batch = model.prepare(AnnotatedDataset(model.categories, tuple(images)))
-    settings, generator = training.at(state.iteration), derive_generator(state.seed, "training", state.iteration)
+    generator = derive_generator(state.seed, "training", state.iteration)
     with watched("training", settings.epochs, "epochs") as progress:
-        return fit(model, weights, batch, settings, generator, progress)
+        return fit(model, start, batch, settings, generator, progress)
 
 
 def evaluate_validation(
     state: SearchState, trained_weights: Weights, validation_set: AnnotatedDataset, task_model: TaskModelSettings
 ) -> EvaluationReport:
     """How the trained weights do on the validation images."""
-    if state.stopped:
+    if state.is_finished:
         return EvaluationReport()
     return evaluate(build_task_model(validation_set.categories, task_model), trained_weights, validation_set)
 
@@ -90,13 +101,14 @@ def compute_hypergradient(
     trained_weights: Weights,
     validation_report: EvaluationReport,
     validation_set: AnnotatedDataset,
+    stage_seconds: StageSeconds,
     task_model: TaskModelSettings,
     loop: LoopSettings,
     search: SearchSettings,
     hypergradient: HypergradientSettings,
 ) -> tuple[HypergradientReport, SearchState]:
     """The hypergradient, where the method uses one, and the state of the next iteration."""
-    if state.stopped:
+    if state.is_finished:
         return HypergradientReport(), state
     model = build_task_model(validation_set.categories, task_model)
     observation = Observation(
@@ -105,6 +117,7 @@ def compute_hypergradient(
         influences=lambda before_fit, settings: influences_on(
             validation_set, rendered_dataset, model, weights if before_fit else trained_weights, settings
         ),
+        minutes=stage_seconds.total / 60,
     )
     next_state, report = build_search_method(state.method, loop, search, hypergradient).update(state, observation)
     return report, next_state

@@ -1,6 +1,7 @@
 from kedro.pipeline import Pipeline, node
 
 from autosimulate_pipeline.pipelines.iteration import nodes
+from autosimulate_pipeline.search import SEARCH_METHODS
 
 METHOD = ["params:loop", "params:search", "params:hypergradient"]
 SETTINGS = {"params:simulator", "params:parallel", "params:task_model", "params:training", *METHOD}
@@ -53,6 +54,7 @@ def create_iteration(num_earlier: int = 0) -> Pipeline:
                     "trained_weights",
                     "validation_report",
                     "validation_set",
+                    "stage_seconds",
                     "params:task_model",
                     *METHOD,
                 ],
@@ -66,6 +68,7 @@ def create_iteration(num_earlier: int = 0) -> Pipeline:
 
 def create_pipeline(method: str, num_iterations: int, training_window: int) -> Pipeline:
     """The loop: the iteration unrolled, each in a namespace of its own, tied by `state_000`, `weights_000`, …"""
+    num_earlier = 0 if SEARCH_METHODS[method].trains_from_scratch else training_window - 1
     start = node(
         nodes.search_initialiser(method),
         inputs=["validation_set", "params:seed", "params:simulator", "params:task_model", *METHOD],
@@ -73,7 +76,7 @@ def create_pipeline(method: str, num_iterations: int, training_window: int) -> P
         name="initialise-search",
         tags="sample",
     )
-    return Pipeline([start, *(_unrolled(k, min(k, training_window - 1)) for k in range(num_iterations))])
+    return Pipeline([start, *(_unrolled(k, min(k, num_earlier)) for k in range(num_iterations))])
 
 
 def _unrolled(k: int, num_earlier: int) -> Pipeline:
@@ -84,6 +87,7 @@ def _unrolled(k: int, num_earlier: int) -> Pipeline:
             "state": f"state_{k:03d}",
             "weights": f"weights_{k:03d}",
             "validation_set": "validation_set",
+            "stage_seconds": "stage_seconds",
             **{f"earlier_dataset_{n}": f"rendered_dataset_{k - n:03d}" for n in range(1, num_earlier + 1)},
         },
         outputs={

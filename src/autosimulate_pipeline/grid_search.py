@@ -1,0 +1,202 @@
+"""Grid search: each trial is a run of its own, and the best one by validation is tested, once.
+
+A trial ends with its search. Only the chosen one goes on to the test images, after the choice.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from autosimulate_pipeline.configuration import default_run_name, run_folder
+from autosimulate_pipeline.datasets import RecordDataset
+from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
+from autosimulate_pipeline.progress import TEST_LABELS, console
+from autosimulate_pipeline.records import EvaluationReport
+from autosimulate_pipeline.reporting.summary import test_results
+from autosimulate_pipeline.search import SEARCH_METHODS, SearchSettings
+from autosimulate_pipeline.search.trials import reward
+from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+
+MEASURED = {"val mAP": "{:.3f}", "val mIoU": "{:.3f}", "images": "{:.0f}", "minutes": "{:.1f}"}
+"""What the table says of a trial, and how."""
+
+NUM_LAST_LINES = 10
+"""How much of a failed run's output is shown."""
+
+
+def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
+    """Whether every trial has finished and the best one has been tested; runs what is missing for that.
+
+    Raises:
+        ConfigurationError: before anything runs, if the grid or one of its trials is refused.
+    """
+    grid = load_grid(project, name, env)
+    trials = expand(project, name, grid, env)
+    search = default_run_name(f"grid-{name}", env, {})
+    folder = run_folder(project, "08_reporting", search)
+    tracking = TrackingSettings.model_validate(load_conf(project, env, "mlflow"))
+    tracker = None
+    if tracking.enabled:  # before any trial: processes that create the database at the same moment collide
+        tracker = Tracker(tracking, project, search, folder / "mlflow_run_id")
+        tracker.log_parameters(grid.parameters | grid.grid, {"method": grid.pipeline})
+    num_missing = sum(not trial.is_finished for trial in trials)
+    about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {num_jobs} at a time"
+    console.print(f"[bold]{search}[/]: {about}", soft_wrap=True)
+    is_complete = False
+    try:
+        table = run_missing(trials, num_jobs, tracker)
+        if len(table):
+            _show(table, folder / "grid.csv")
+        is_complete = len(table) == len(trials) and finish_best(trials, table, folder / "grid.csv", tracker)
+    finally:
+        if tracker is not None:
+            tracker.finish("FINISHED" if is_complete else "FAILED")
+    return is_complete
+
+
+def run_missing(trials: Sequence[Trial], num_jobs: int, tracker: Tracker | None) -> pd.DataFrame:
+    """The finished trials by run, best validation mAP first; those that fail are told and left out."""
+    rows = {trial.run: _measured(trial, tracker) for trial in trials if trial.is_finished}
+    missing = [trial for trial in trials if not trial.is_finished]
+    failures: list[str] = []
+    columns = (TextColumn("  trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+        ThreadPoolExecutor(num_jobs) as pool,
+    ):
+        bar = bars.add_task("", total=len(missing))
+        futures = {
+            pool.submit(_run_kedro, trial, "--to-outputs", trial.last_state, "--only-missing-outputs"): trial
+            for trial in missing
+        }
+        try:
+            for future in as_completed(futures):
+                trial, failure = futures[future], future.result()
+                if failure is None:
+                    rows[trial.run] = row = _measured(trial, tracker)
+                    measured = "  ".join(f"{key} {form.format(row[key])}" for key, form in MEASURED.items())
+                    console.print(f"{trial.label}  {measured}", soft_wrap=True)
+                else:
+                    console.print(f"{trial.label}  [bold red]failed[/]", soft_wrap=True)
+                    failures.append(failure)
+                bars.advance(bar)
+        finally:  # stopped: trials that have not begun do not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+    for failure in failures:
+        console.print(failure, soft_wrap=True)
+    if failures:
+        console.print(f"{len(failures)} of {len(trials)} trials failed: the same command tries them again")
+    rows = {trial.run: rows[trial.run] for trial in trials if trial.run in rows}  # of equals the grid's first is chosen
+    table = pd.DataFrame(list(rows.values()), pd.Index(rows, name="run"), dtype=object)  # 10 stays 10 beside 0.1
+    return table.sort_values(["val mAP", "val mIoU"], ascending=False, kind="stable") if rows else table
+
+
+def finish_best(trials: Sequence[Trial], table: pd.DataFrame, table_file: Path, tracker: Tracker | None) -> bool:
+    """Whether the first trial of the table is tested: it goes on to its end, where it has not done so."""
+    (chosen,) = (trial for trial in trials if trial.run == table.index[0])
+    summary_file = chosen.file("08_reporting", "summary.json")
+    if not summary_file.exists():
+        console.print(f"chosen: {chosen.label}; it goes on to the test images", soft_wrap=True)
+        failure = _run_kedro(chosen)
+        if failure is not None:
+            console.print(failure, soft_wrap=True)
+            return False
+    tests = test_results(json.loads(summary_file.read_text()))
+    if tracker is not None:
+        metrics = _grid_metrics(table["val mAP"].iloc[0], table["val mIoU"].iloc[0])
+        metrics |= {f"test/mAP/{where}": mean_ap for where, (mean_ap, _) in tests.items()}
+        metrics |= {f"test/mIoU/{where}": miou for where, (_, miou) in tests.items()}
+        tracker.log_summary(metrics, [table_file])
+    told = ", ".join(
+        f"{mean_ap:.3f} / {miou:.3f} ({TEST_LABELS[where]})"
+        for where, (mean_ap, miou) in tests.items()
+        if where != "start"
+    )
+    console.print(f"chosen: [bold]{chosen.label}[/], test mAP / mIoU {told}", soft_wrap=True)
+    return True
+
+
+def judged(pipeline: str, reports: Sequence[EvaluationReport], search: SearchSettings) -> tuple[float, float]:
+    """Validation mAP and mIoU of what a search arrived at.
+
+    Where the weights go on from iteration to iteration it is the last one's; where each trains from scratch, the best
+    one's, which is the method's answer. Learning To Simulate's answer is a policy: the mean over its latest datasets.
+    """
+    if not SEARCH_METHODS[pipeline].trains_from_scratch:
+        answer = reports[-1:]
+    elif pipeline == "lts":
+        answer = reports[-search.lts.num_datasets :]
+    else:
+
+        def earned(report: EvaluationReport) -> float:
+            value = reward(report, search.trials)
+            return -math.inf if value is None else value
+
+        answer = [max(reports, key=earned)]
+    return fmean(report.map for report in answer), fmean(report.miou for report in answer)
+
+
+def _measured(trial: Trial, tracker: Tracker | None) -> dict[str, Any]:
+    """A finished trial's row of the table; MLflow is told."""
+
+    def load(layer: str, name: str, record: str) -> Any:
+        return RecordDataset(str(trial.file(layer, f"{name}.json")), f"autosimulate_pipeline.{record}").load()
+
+    state = load("07_model_output", trial.last_state, "search.base.SearchState")
+    reports = [
+        load("07_model_output", f"validation_report_{iteration:03d}", "records.EvaluationReport")
+        for iteration in range(state.iteration)
+    ]
+    seconds = load("08_reporting", "stage_seconds", "records.StageSeconds")
+    mean_ap, miou = judged(trial.pipeline, reports, trial.parameters.search)
+    if tracker is not None:
+        tracker.adopt(trial.file("08_reporting", "mlflow_run_id"), _grid_metrics(mean_ap, miou))
+    row = (mean_ap, miou, state.images_rendered, seconds.total / 60)
+    return trial.point | dict(zip(MEASURED, row, strict=True))
+
+
+def _grid_metrics(mean_ap: float, miou: float) -> dict[str, float]:
+    return {"grid/val_mAP": float(mean_ap), "grid/val_mIoU": float(miou)}
+
+
+def _run_kedro(trial: Trial, *choices: str) -> str | None:
+    """None, or what a failed `kedro run` said last."""
+    command = [sys.executable, "-m", "kedro", "run", *trial.arguments, *choices]
+    finished = subprocess.run(
+        command,
+        cwd=trial.project,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many trials as cores: more threads only wait for each other
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if not finished.returncode:
+        return None
+    last_lines = "\n".join(finished.stdout.splitlines()[-NUM_LAST_LINES:])
+    return f"[bold red]failed:[/] {trial.run}, exit status {finished.returncode}\n{escape(last_lines)}"
+
+
+def _show(table: pd.DataFrame, file: Path) -> None:
+    """Prints the table and keeps it as CSV."""
+    with replacing(file) as draft:
+        table.to_csv(draft)
+    shown = Table(*(key.replace(".", ".\n") for key in table.columns))  # long keys, few characters below them
+    for row in table.to_dict("records"):
+        shown.add_row(*(MEASURED.get(str(key), "{}").format(value) for key, value in row.items()))
+    console.print(shown)

@@ -1,0 +1,82 @@
+"""Search over ψ that knows nothing but rewards: Bayesian optimisation and random search, by Optuna.
+
+A point is ψ in the unit cube, a coordinate for each learned entry (`ProductDistribution.at`). Optuna's study is built
+anew from the trials in the search state before each suggestion, with a seed of the iteration's own: the state is all
+the storage there is, and a resumed search goes on to the same points.
+"""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.randomness import derive_seed
+from autosimulate_pipeline.search.base import SearchState
+from autosimulate_pipeline.search.trials import TrialSearch
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+
+
+class OptunaSearch(TrialSearch):
+    """Asks an Optuna sampler for the next ψ; its answer is the best one tried."""
+
+    @abstractmethod
+    def sampler(self, seed: int) -> BaseSampler:
+        """The sampler that makes one suggestion."""
+
+    def suggest(self, state: SearchState) -> tuple[float, ...]:
+        import optuna  # takes a second, and only these methods need it
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        cube: dict[str, optuna.distributions.BaseDistribution] = {
+            f"{axis:03d}": optuna.distributions.FloatDistribution(0, 1)
+            for axis in range(state.distribution.num_parameters)
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study = optuna.create_study(
+                direction="maximize", sampler=self.sampler(derive_seed(state.seed, self.name, state.iteration) % 2**32)
+            )
+            for trial in state.trials:
+                if trial.reward is not None:
+                    params = dict(zip(cube, trial.point, strict=True))
+                    study.add_trial(optuna.trial.create_trial(params=params, distributions=cube, value=trial.reward))
+            suggested = study.ask(cube).params
+        return tuple(suggested[axis] for axis in cube)
+
+    def at(self, state: SearchState, point: Tensor) -> ProductDistribution:
+        return state.distribution.at(point)
+
+    def learned(self, state: SearchState) -> ProductDistribution:
+        finished = [trial for trial in state.trials if trial.reward is not None]
+        if not finished:
+            return state.distribution
+        best = max(finished, key=lambda trial: trial.reward or 0.0)
+        return state.distribution.at(best.as_tensor())
+
+
+class Bayesian(OptunaSearch):
+    """Gaussian process with log expected improvement; noise is part of the model, for a trial is noisy."""
+
+    name = "bayesian"
+
+    def sampler(self, seed: int) -> BaseSampler:
+        from optuna.samplers import GPSampler
+
+        return GPSampler(seed=seed, deterministic_objective=False)
+
+
+class Random(OptunaSearch):
+    """ψ drawn uniformly from all there are."""
+
+    name = "random"
+
+    def sampler(self, seed: int) -> BaseSampler:
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=seed)

@@ -1,0 +1,67 @@
+"""Learning To Simulate (Ruiz, Schulter and Chandraker, ICLR 2019): REINFORCE on the validation reward.
+
+A Gaussian policy over ψ gives several ψ_m; each renders a dataset, trains a network from scratch and earns a reward
+R_m. The policy's mean, in the coordinates in which every distribution steps, moves along E[(R_m − b) ∇ log π(ψ_m)].
+
+Differences: rewards are divided by their standard deviation, so that one step size suits every reward, and the policy's
+width is that of p_ψ times a factor. The paper normalises by a moving-average baseline alone; both baselines are here.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.hypergradient import normalised_advantages
+from autosimulate_pipeline.hypergradient.advantages import CLAMP
+from autosimulate_pipeline.randomness import derive_generator
+from autosimulate_pipeline.search.base import SearchState
+from autosimulate_pipeline.search.trials import TrialSearch
+
+BASELINE_MOMENTUM = 0.9
+"""How much of the moving-average baseline each policy step keeps."""
+
+
+class LearningToSimulate(TrialSearch):
+    """A point is the policy's noise ε_m ~ N(0, I): ψ_m lies `policy_width · ε_m` away from the policy's mean ψ."""
+
+    name = "lts"
+
+    def suggest(self, state: SearchState) -> tuple[float, ...]:
+        generator = derive_generator(state.seed, self.name, state.iteration)
+        noise = torch.randn(state.distribution.num_parameters, generator=generator, dtype=torch.float64)
+        return tuple(noise.tolist())
+
+    def at(self, state: SearchState, point: Tensor) -> ProductDistribution:
+        return state.distribution.stepped(point, self.search.lts.policy_width)
+
+    def learned(self, state: SearchState) -> ProductDistribution:
+        """The policy's mean: moved once `num_datasets` trials more have been made."""
+        settings = self.search.lts
+        if len(state.trials) % settings.num_datasets:
+            return state.distribution
+        trials = [trial for trial in state.trials[-settings.num_datasets :] if trial.reward is not None]
+        if len(trials) < 2:
+            return state.distribution
+        noise = torch.stack([trial.as_tensor() for trial in trials])
+        direction = (self._advantages(state).unsqueeze(1) * noise).mean(dim=0)
+        return state.distribution.stepped(direction, settings.step_size * settings.policy_width)
+
+    def _advantages(self, state: SearchState) -> Tensor:
+        num_datasets = self.search.lts.num_datasets
+        rewards = [
+            torch.tensor([t.reward for t in state.trials[first : first + num_datasets] if t.reward is not None])
+            for first in range(0, len(state.trials), num_datasets)
+        ]
+        latest = rewards[-1].double()
+        if self.search.lts.baseline == "leave_one_out" or len(rewards) == 1:
+            return normalised_advantages(latest)
+        means = [batch.double().mean() for batch in rewards[:-1] if len(batch)]
+        baseline = means[0]
+        for mean in means[1:]:
+            baseline = BASELINE_MOMENTUM * baseline + (1 - BASELINE_MOMENTUM) * mean
+        deviation = latest.std(correction=0)
+        if not deviation:
+            return torch.zeros_like(latest)
+        return ((latest - baseline) / deviation).clamp(-CLAMP, CLAMP)

@@ -1,0 +1,76 @@
+"""What conf says about the search: how long the loop runs, how θ is trained in it, how ψ moves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from autosimulate_pipeline.task_models import TrainingSettings
+
+
+class LoopSettings(BaseModel):
+    """How long the loop runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_iterations: int = Field(25, ge=1, le=999, description="iterations unrolled into the pipeline")
+    num_images: int = Field(30, ge=2, description="K: images rendered in an iteration")
+    max_images: int | None = Field(None, ge=2, description="stop before the loop has rendered more images than this")
+    max_minutes: float | None = Field(None, gt=0, description="stop once the run has taken so many minutes")
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many iterations in a row without a better validation loss"
+    )
+
+
+class LoopTrainingSettings(TrainingSettings):
+    """How θ is trained in the loop."""
+
+    first_epochs: int = Field(60, ge=1, description="epochs of a training from scratch: iteration 0, or every one")
+    retained: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="share of θ that an iteration starts from, the rest being fresh initial weights; 1: warm start",
+    )
+    window: int = Field(3, ge=1, description="train on the images of so many latest iterations; the supplement's is 1")
+
+
+class LTSSettings(BaseModel):
+    """Learning To Simulate (Ruiz et al., ICLR 2019): a policy over ψ, one reward for each dataset drawn from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_datasets: int = Field(5, ge=2, description="datasets, and trainings, before each step of the policy")
+    policy_width: float = Field(1.0, gt=0, description="standard deviation of the policy, in widths of p_ψ")
+    step_size: float = Field(1.0, gt=0, description="step of the policy's mean, in its standard deviations")
+    baseline: Literal["leave_one_out", "moving_average"] = Field("leave_one_out", description="of the rewards")
+
+
+class TrialSettings(BaseModel):
+    """What the methods have in common that judge whole datasets: lts, bayesian and random."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objective: Literal["miou", "map", "loss"] = Field(
+        "miou", description="what a dataset earns, on the validation images"
+    )
+    width_factor: float = Field(
+        0.5, gt=0, le=1, description="narrows p_ψ's widths from the start on: nothing else anneals them"
+    )
+
+
+class SearchSettings(BaseModel):
+    """How ψ moves: AutoSimulate's step, and the blocks of the methods it is compared with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["recommended", "paper"] = Field("recommended", description="fills in what conf leaves open")
+    step_size: float = Field(2.0, gt=0, description="η, in units of a distribution's width (standardised steps)")
+    step_decay: float = Field(0.96, gt=0, le=1, description="η ← η · step_decay after each step")
+    width_decay: float = Field(0.97, gt=0, le=1, description="σ ← σ · width_decay after each step; paper: 1")
+    learning_rate: float = Field(0.1, gt=0, description="α of plain gradient steps on ψ in unit ranges")
+    score_before_fit: bool = Field(True, description="f with the weights before they see the batch; paper: false")
+    standardised: bool = Field(True, description="standardised steps, not the plain gradient; paper: false")
+    trials: TrialSettings = Field(default=TrialSettings.model_validate({}))
+    lts: LTSSettings = Field(default=LTSSettings.model_validate({}))

@@ -1,0 +1,50 @@
+"""The usual augmentation of a small labelled set: mirrored, cropped, with other colours."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
+
+MIN_CROP_AREA = 0.4
+"""A crop keeps at least this share of the image's area."""
+
+
+def augmented(dataset: AnnotatedDataset, num_copies: int, seed: int) -> AnnotatedDataset:
+    """Every image and `num_copies - 1` random variants of it, each at the image's own size; equal for equal seeds.
+
+    A variant is mirrored with probability ½, cropped to between 40 % and all of its area, and changed in brightness,
+    contrast, saturation and hue. An instance that a crop leaves out is no longer an instance.
+    """
+    images = list(dataset.images)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # torchvision's transforms draw from the global generator
+        images += [_variant(image) for _ in range(num_copies - 1) for image in dataset.images]
+    return AnnotatedDataset(dataset.categories, tuple(images))
+
+
+def _variant(image: AnnotatedImage) -> AnnotatedImage:
+    from torchvision import tv_tensors  # takes a second, and only this control needs it
+    from torchvision.transforms import v2
+
+    height, width = image.instance_mask.shape
+    transform = v2.Compose(
+        [
+            v2.RandomHorizontalFlip(),
+            v2.RandomResizedCrop((height, width), scale=(MIN_CROP_AREA, 1.0), antialias=True),
+            v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
+        ]
+    )
+    pixels, mask = transform(
+        tv_tensors.Image(torch.from_numpy(image.image.copy()).permute(2, 0, 1)),
+        tv_tensors.Mask(torch.from_numpy(image.instance_mask.copy())),
+    )
+    present = [int(index) for index in mask.unique() if index]
+    renumbered = np.zeros(len(image.instance_categories) + 1, dtype=np.uint8)
+    renumbered[present] = np.arange(1, len(present) + 1)
+    return AnnotatedImage(
+        pixels.permute(1, 2, 0).contiguous().numpy(),
+        renumbered[mask.numpy()],
+        tuple(image.instance_categories[index - 1] for index in present),
+    )
