@@ -43,9 +43,13 @@ def trials_of(folder: Path, block: object, env: str | None = "smoke") -> list[Tr
 def test_every_grid_of_ours_is_valid_and_has_one_budget(folder: Path, name: str, num_trials: int) -> None:
     trials = expand(folder, name, load_grid(folder, name, None), None)
     assert len({trial.run for trial in trials}) == num_trials
-    loops = {(trial.parameters.loop.num_images, trial.parameters.loop.num_iterations) for trial in trials}
-    assert loops == {(20, 37), (50, 15), (70, 10)}
-    assert {trial.parameters.loop.max_images for trial in trials} == {750}
+    loops = [trial.parameters.loop for trial in trials]
+    (budget,) = {loop.max_images for loop in loops}
+    assert {(loop.num_images, loop.num_iterations) for loop in loops} == {(k, budget // k) for k in (20, 50, 70)}
+    policy_sizes = [trial.parameters.search.lts.num_datasets for trial in trials]
+    assert all(loop.num_iterations >= 2 * size for loop, size in zip(loops, policy_sizes, strict=True)), (
+        "fewer than two steps of the policy"
+    )
     assert {trial.parameters.search.mode for trial in trials} == {"paper" if name == "paper" else "recommended"}
 
 
