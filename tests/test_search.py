@@ -10,7 +10,11 @@ import torch
 
 import cases
 from autosimulate_pipeline.distributions import ProductDistribution
-from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
+from autosimulate_pipeline.hypergradient.implicit import (
+    HypergradientSettings,
+    ImplicitProblem,
+    validation_influences,
+)
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
 from autosimulate_pipeline.search import SEARCH_METHODS, LoopSettings, SearchSettings, build_search_method
@@ -19,7 +23,7 @@ from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, build_task_model, fit
+from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, build_task_model, fit, ravel, unravel
 
 START = ProductDistribution.model_validate(cases.TOY_START)
 HIDDEN = ProductDistribution.model_validate(cases.TOY_HIDDEN)
@@ -36,7 +40,9 @@ def observe(
     """An observation whose influences are the given ones."""
     influences = values if values is not None else torch.linspace(-1, 1, len(draws), dtype=torch.float64)
     report = EvaluationReport(loss=loss, miou=miou)
-    return Observation(draws, report, lambda _before, _settings: Influences(influences, 1, "", 0, 0), minutes)
+    return Observation(
+        draws, report, lambda _before, _settings: Influences(influences[:, None], 1, "", 0, 0), minutes=minutes
+    )
 
 
 @pytest.mark.parametrize("name", SEARCH_METHODS)
@@ -184,7 +190,7 @@ def test_mode_paper_is_the_supplements_unless_conf_says_otherwise() -> None:
 
     def influences(before_fit: bool, settings: HypergradientSettings) -> Influences:
         seen.append((before_fit, settings))
-        return Influences(torch.linspace(-1, 1, 8, dtype=torch.float64), 1, "", 0, 0)
+        return Influences(torch.linspace(-1, 1, 8, dtype=torch.float64)[:, None], 1, "", 0, 0)
 
     observation = Observation(draws, EvaluationReport(loss=1.0), influences)
     for hypergradient in (HypergradientSettings(), HypergradientSettings(solver="conjugate_gradient")):
@@ -208,6 +214,62 @@ def test_step_moves_towards_what_helps() -> None:
     shift = moved.distribution.parameters["square_x"].mean - START.parameters["square_x"].mean
     assert shift == 5  # a step of up to two widths, 12, that ends at the end of the range: the correlation is perfect
     assert report.gradient["square_x"] > 0
+
+
+@pytest.mark.parametrize("credit", ["category", "image"])
+def test_objects_parameters_are_moved_by_their_own_pixels_alone(credit: str) -> None:
+    """f of the disc's pixels grows with square_x by accident. The square is not credited with it, the light is.
+
+    The batch is one in which disc_x and square_x happen to be the same, as chance does in small batches.
+    """
+    method = build("autosimulate", search={"credit": credit}, num_images=100)
+    state, _ = method.update(method.init(START, 0), observe(START.sample(100, derive_generator(0)), 1.0))
+    draws = START.sample(100, derive_generator(1))
+    columns = {name: index for index, name in enumerate(START.parameters)}
+    accident = draws[:, columns["disc_x"]].clone()
+    draws[:, columns["square_x"]] = draws[:, columns["ambient_light"]] = accident
+    square = torch.linspace(-1, 1, 100, dtype=torch.float64)[torch.randperm(100, generator=derive_generator(2))]
+    parts = torch.stack([torch.zeros(100).double(), 1e-6 * square, accident, torch.zeros(100).double()], dim=1)
+    seen = Observation(
+        draws,
+        EvaluationReport(loss=1.0),
+        lambda _before, _settings: Influences(parts, 1, "", 0, 0),
+        owners={
+            name: 1 + ("square", "disc", "triangle").index(owner)
+            for name, owner in ToySimulator.owners.items()
+            if name in columns
+        },
+    )
+    moved = method.update(state, seen)[0].distribution.parameters
+
+    def widths_moved(name: str) -> float:
+        before = state.distribution.parameters[name]
+        return abs(moved[name].mean - before.mean) / (before.width * (before.high - before.low))
+
+    assert widths_moved("disc_x") > 0.8
+    assert widths_moved("ambient_light") > 0.25  # stopped by the end of its range
+    assert (widths_moved("square_x") > 0.8) == (credit == "image")
+
+
+def test_parts_of_the_influence_add_up_to_it() -> None:
+    """To f of the whole images from the same problem posed without parts; float32 to 1e-3 of the largest f."""
+    simulator = ToySimulator()
+    model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
+    table = draw_scenes(START, 6, 0, "parts")
+    images = simulator.render(scenes_of(table), seeds_of(table))
+    weights, batch = model.initial_weights(0), model.prepare(images)
+
+    def losses(theta: torch.Tensor) -> torch.Tensor:
+        return model.per_image_losses(unravel(theta, weights), batch)
+
+    settings = HypergradientSettings(curvature="hessian", solver="identity", max_steps=1)
+    whole = validation_influences(ImplicitProblem(losses, lambda theta: losses(theta).mean()), ravel(weights), settings)
+    influences = influences_on(images, images, model, weights, settings)
+    tolerance = {"atol": 1e-3 * float(whole.influences.abs().max()), "rtol": 0}
+    assert influences.parts.shape == (6, 4)
+    torch.testing.assert_close(influences.values, whole.influences.double(), **tolerance)
+    objects = sum(influences.without_other_objects(category) for category in (1, 2, 3)) - 2 * influences.parts[:, 0]
+    torch.testing.assert_close(objects, influences.values)
 
 
 def test_influences_that_are_not_finite_are_refused() -> None:

@@ -84,9 +84,19 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         return torch.cat([draws.new_empty(0), *gradients])
 
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
-        """The gradient in units of each score's standard deviation, shape (num_parameters,)."""
-        advantages = advantages.to(draws)
-        gradients = (d.standardised_gradient(advantages, column) for d, column in self._learned_columns(draws))
+        """The gradient in units of each score's standard deviation, shape (num_parameters,).
+
+        Args:
+            advantages: of each draw, shape (K,), or of each draw and parameter, in the shape of the draws.
+            draws: shape (K, num_dims).
+        """
+        by_column = advantages.to(draws) if advantages.dim() == 2 else advantages.to(draws)[:, None].expand_as(draws)
+        learned = self._learned
+        gradients = (
+            learned[name].standardised_gradient(advantage, column)
+            for (name, _, column), advantage in zip(self._columns(draws), by_column.unbind(1), strict=True)
+            if name in learned
+        )
         return torch.cat([draws.new_empty(0), *gradients])
 
     def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:

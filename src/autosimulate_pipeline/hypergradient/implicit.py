@@ -32,7 +32,7 @@ class ImplicitProblem:
     """Training and validation as functions of the flat weights θ, shape (num_weights,).
 
     Attributes:
-        per_sample_losses: θ to l(s_k; θ), shape (K,).
+        per_sample_losses: θ to l(s_k; θ), shape (K,), or to the parts that each is the sum of, shape (K, num_parts).
         validation_loss: θ to L_val, a scalar.
         outputs, losses_of_outputs: the same per-sample losses in two parts, θ to outputs and outputs to shape (K,),
             convex in the outputs; None for a task model that cannot be parted (then only the Hessian serves).
@@ -72,7 +72,7 @@ class ValidationInfluences(NamedTuple):
     """What one hypergradient needs from the task model.
 
     Attributes:
-        influences: f(s_k), shape (K,).
+        influences: f(s_k), shape (K,), or that of each part, shape (K, num_parts).
         solution: v and how its solve ended.
         validation_gradient_norm: ‖∇_θ L_val‖.
     """
@@ -99,7 +99,12 @@ def validation_influences(
 
 def _curvature_product(problem: ImplicitProblem, weights: Tensor, settings: HypergradientSettings) -> Product:
     if settings.curvature == "hessian":
-        return hessian_product(lambda point: problem.per_sample_losses(point).mean(), weights)
+
+        def mean_loss(point: Tensor) -> Tensor:
+            losses = problem.per_sample_losses(point)
+            return losses.sum() / len(losses)
+
+        return hessian_product(mean_loss, weights)
     outputs, losses_of_outputs = problem.outputs, problem.losses_of_outputs
     if outputs is None or losses_of_outputs is None:
         raise ValueError("hypergradient.curvature must be hessian for a task model without outputs, got ggn")

@@ -17,13 +17,13 @@ from autosimulate_pipeline.hypergradient.jacobian import (
 
 
 def influences(per_sample_losses: Function, weights: Tensor, inverse_hvp: Tensor) -> Tensor:
-    """f(s_k) = vᵀ ∇_θ l(s_k; θ) of all K images, shape (K,), detached.
+    """f(s_k) = vᵀ ∇_θ l(s_k; θ) of all K images, detached, in the shape of the losses.
 
     That is J v with J the Jacobian of the per-image losses: one forward-mode pass. Where an operation lacks forward
     mode, double backward; where it lacks second derivatives as well, one backward pass per image.
 
     Args:
-        per_sample_losses: θ to the losses, shape (K,).
+        per_sample_losses: θ to the losses, shape (K,), or to the parts that each is the sum of, shape (K, num_parts).
         weights: θ, shape (num_weights,).
         inverse_hvp: v, shape (num_weights,).
     """
@@ -37,11 +37,12 @@ def influences(per_sample_losses: Function, weights: Tensor, inverse_hvp: Tensor
 
 
 def sample_by_sample(per_sample_losses: Function, weights: Tensor) -> Product:
-    """v ↦ vᵀ∇l_k by one backward pass for each k: K times the cost, first derivatives only."""
+    """v ↦ vᵀ∇l_k by one backward pass for each loss: as many times the cost, first derivatives only."""
     weights = weights.detach().requires_grad_()
     losses = per_sample_losses(weights)
 
     def product(direction: Tensor) -> Tensor:
-        return torch.stack([torch.autograd.grad(loss, weights, retain_graph=True)[0] @ direction for loss in losses])
+        gradients = (torch.autograd.grad(loss, weights, retain_graph=True)[0] for loss in losses.flatten())
+        return torch.stack([gradient @ direction for gradient in gradients]).reshape(losses.shape)
 
     return product

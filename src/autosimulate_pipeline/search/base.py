@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -77,13 +77,26 @@ class SearchState(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Influences:
-    """f(s_k) of each image of the batch and how the linear solve behind it went; see `hypergradient.implicit`."""
+    """f(s_k) of each image of the batch and how the linear solve behind it went; see `hypergradient.implicit`.
 
-    values: Tensor
+    Attributes:
+        parts: what the pixels of the background (column 0) and of each category add to f, shape (K, 1 + categories).
+    """
+
+    parts: Tensor
     validation_gradient_norm: float
     solver_outcome: str
     solver_steps: int
     solver_residual: float
+
+    @property
+    def values(self) -> Tensor:
+        """f(s_k), shape (K,)."""
+        return self.parts.sum(dim=1)
+
+    def without_other_objects(self, category: int) -> Tensor:
+        """f(s_k) less what the pixels of objects of other categories add to it, shape (K,)."""
+        return self.parts[:, 0] + self.parts[:, category]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +108,14 @@ class Observation:
         validation: how the task model does after training on them.
         influences: computes f with the weights before (True) or after (False) training on this batch; called only by
             methods that need it, for it costs a linear solve.
+        owners: the category, from 1, of the object that a simulator parameter belongs to, where it belongs to one.
         minutes: how long the run has taken so far.
     """
 
     draws: Tensor
     validation: EvaluationReport
     influences: Callable[[bool, HypergradientSettings], Influences]
+    owners: Mapping[str, int] = field(default_factory=dict)
     minutes: float = 0.0
 
 

@@ -17,7 +17,7 @@ def influences_on(
     weights: Weights,
     settings: HypergradientSettings,
 ) -> Influences:
-    """f(s_k) = vᵀ∇_θ l(s_k; θ) of each rendered image, v = (H + λI)⁻¹ ∇_θ L_val(θ); the values on the CPU, float64."""
+    """f(s_k) = vᵀ∇_θ l(s_k; θ) of each rendered image, v = (H + λI)⁻¹∇_θ L_val(θ), by category; float64, on the CPU."""
     batch, validation = task_model.prepare(rendered), task_model.prepare(validation_set)
 
     def outputs(theta: Tensor) -> Tensor:
@@ -27,14 +27,14 @@ def influences_on(
         return task_model.losses_of_outputs(values, batch)
 
     problem = ImplicitProblem(
-        per_sample_losses=lambda theta: losses_of_outputs(outputs(theta)),
+        per_sample_losses=lambda theta: task_model.loss_parts_of_outputs(outputs(theta), batch),
         validation_loss=lambda theta: task_model.per_image_losses(unravel(theta, weights), validation).mean(),
         outputs=outputs,
         losses_of_outputs=losses_of_outputs,
     )
     values, solution, gradient_norm = validation_influences(problem, ravel(weights), settings)
     return Influences(
-        values=values.detach().cpu().double(),
+        parts=values.detach().cpu().double(),
         validation_gradient_norm=gradient_norm,
         solver_outcome=str(solution.outcome),
         solver_steps=solution.num_steps,

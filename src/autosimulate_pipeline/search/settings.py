@@ -26,9 +26,9 @@ class LoopSettings(BaseModel):
 class LoopTrainingSettings(TrainingSettings):
     """How θ is trained in the loop."""
 
-    first_epochs: int = Field(60, ge=1, description="epochs of a training from scratch: iteration 0, or every one")
+    first_epochs: int = Field(40, ge=1, description="epochs of a training from scratch: iteration 0, or every one")
     retained: float = Field(
-        0.3,
+        0.4,
         ge=0,
         le=1,
         description="share of θ that an iteration starts from, the rest being fresh initial weights; 1: warm start",
@@ -71,6 +71,9 @@ class SearchSettings(BaseModel):
     width_decay: float = Field(0.97, gt=0, le=1, description="σ ← σ · width_decay after each step; paper: 1")
     learning_rate: float = Field(0.1, gt=0, description="α of plain gradient steps on ψ in unit ranges")
     score_before_fit: bool = Field(True, description="f with the weights before they see the batch; paper: false")
+    credit: Literal["category", "image"] = Field(
+        "category", description="f that moves an object's own parameters: without other objects' pixels, or the image's"
+    )
     standardised: bool = Field(True, description="standardised steps, not the plain gradient; paper: false")
     trials: TrialSettings = Field(default=TrialSettings.model_validate({}))
     lts: LTSSettings = Field(default=LTSSettings.model_validate({}))

@@ -30,6 +30,11 @@ class SimulatorSettings(BaseModel):
         """The simulator itself."""
         return SIMULATORS[self.type](parallel)
 
+    def owners(self, categories: tuple[str, ...]) -> dict[str, int]:
+        """The category, counted from 1, of the object that a parameter belongs to; see `Simulator.owners`."""
+        owners = self.build(ParallelSettings()).owners
+        return {name: 1 + categories.index(owners[name]) for name in self.parameters.parameters if name in owners}
+
     def check(self, key: str = "simulator.parameters") -> None:
         """Raises ValueError, naming `key`, if the distribution reaches a scene that the simulator cannot render."""
         simulator = self.build(ParallelSettings())

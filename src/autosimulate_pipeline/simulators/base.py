@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +18,10 @@ class Simulator(Protocol):
     @property
     def categories(self) -> tuple[str, ...]:
         """Object categories, in the order that instance categories count them (from 1)."""
+
+    @property
+    def owners(self) -> Mapping[str, str]:
+        """The category of the object that a scene parameter belongs to; those left out act on the whole image."""
 
     def check(self, scene: Scene) -> None:
         """Raises ValueError, in one line, if the scene cannot be rendered: unknown name, wrong type, out of bounds."""
@@ -46,3 +50,8 @@ def parse_scene(model: type[SceneModel], scene: Scene) -> SceneModel:
             for error in failure.errors()
         ]
         raise ValueError("; ".join(complaints)) from None
+
+
+def owners_by_prefix(model: type[BaseModel], categories: Sequence[str]) -> dict[str, str]:
+    """`Simulator.owners` of a scene whose parameters are called `<category>_…`."""
+    return {name: category for name in model.model_fields for category in categories if name.startswith(f"{category}_")}

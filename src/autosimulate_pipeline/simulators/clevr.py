@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene
-from autosimulate_pipeline.simulators.base import parse_scene
+from autosimulate_pipeline.simulators.base import owners_by_prefix, parse_scene
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
 
 CATEGORIES = ("cube", "sphere", "cylinder")
@@ -78,6 +78,7 @@ class Clevr:
     """Renders `ClevrScene`s in worker processes, each on a core of its own."""
 
     categories = CATEGORIES
+    owners = owners_by_prefix(ClevrScene, CATEGORIES)
 
     def __init__(self, parallel: ParallelSettings | None = None) -> None:
         self.parallel = parallel or ParallelSettings()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, ignore_progress
-from autosimulate_pipeline.simulators.base import parse_scene
+from autosimulate_pipeline.simulators.base import owners_by_prefix, parse_scene
 
 _EDGE = 10.0  # ground coordinate at the edge of the view
 _RADIUS = 2.6  # of every shape, in ground units
@@ -50,6 +50,7 @@ class ToySimulator:
 
     image_size: int = 32
     categories: ClassVar[tuple[str, ...]] = ("square", "disc", "triangle")
+    owners: ClassVar[dict[str, str]] = owners_by_prefix(ToyScene, ("square", "disc", "triangle"))
 
     def check(self, scene: Scene) -> None:
         """Nothing, for a scene that `render` takes; parameters left out have defaults.

@@ -58,6 +58,9 @@ class TaskModel(Protocol):
     def losses_of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """l of each image as a convex function of the outputs, shape (K,)."""
 
+    def loss_parts_of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """What background (column 0) and each category add to l of each image, shape (K, 1 + number of categories)."""
+
     def per_image_losses(self, weights: Weights, batch: Batch) -> Tensor:
         """l(s_k; θ) of each image, shape (K,)."""
 

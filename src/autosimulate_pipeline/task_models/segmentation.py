@@ -76,8 +76,13 @@ class SegmentationModel:
 
     def losses_of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """l of each image for these logits, shape (K,)."""
-        class_weights = self._class_weights.to(outputs.dtype)
-        return functional.cross_entropy(outputs, batch.targets, class_weights, reduction="none").mean((1, 2))
+        return self._pixel_losses(outputs, batch).mean((1, 2))
+
+    def loss_parts_of_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The same loss by the category that a pixel is labelled with, shape (K, 1 + number of categories)."""
+        losses = self._pixel_losses(outputs, batch)
+        categories = range(len(self._class_weights))
+        return torch.stack([(losses * (batch.targets == category)).mean((1, 2)) for category in categories], dim=1)
 
     def per_image_losses(self, weights: Weights, batch: Batch) -> Tensor:
         """l(s_k; θ) of each image, shape (K,)."""
@@ -94,6 +99,10 @@ class SegmentationModel:
             _prediction(functional.interpolate(image_logits[None], size=image.instance_mask.shape, mode="bilinear")[0])
             for image_logits, image in zip(logits, dataset.images, strict=True)
         ]
+
+    def _pixel_losses(self, outputs: Tensor, batch: Batch) -> Tensor:
+        class_weights = self._class_weights.to(outputs.dtype)
+        return functional.cross_entropy(outputs, batch.targets, class_weights, reduction="none")
 
     def _logits(self, weights: Weights, images: Tensor) -> Tensor:
         logits: Tensor = functional_call(self._network, weights, (images,), strict=True)

@@ -27,7 +27,7 @@ class TrainingSettings(BaseModel):
     final_learning_rate_fraction: float = Field(
         default=0.05, ge=0, le=1, description="learning rate at the end, as a fraction of the one at the start"
     )
-    batch_size: int = Field(default=10, ge=1, description="images a step")
+    batch_size: int = Field(default=5, ge=1, description="images a step")
     weight_decay: float = Field(
         default=0.01,
         ge=0,

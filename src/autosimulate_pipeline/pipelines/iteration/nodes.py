@@ -102,6 +102,7 @@ def compute_hypergradient(
     validation_report: EvaluationReport,
     validation_set: AnnotatedDataset,
     stage_seconds: StageSeconds,
+    simulator: SimulatorSettings,
     task_model: TaskModelSettings,
     loop: LoopSettings,
     search: SearchSettings,
@@ -117,6 +118,7 @@ def compute_hypergradient(
         influences=lambda before_fit, settings: influences_on(
             validation_set, rendered_dataset, model, weights if before_fit else trained_weights, settings
         ),
+        owners=simulator.owners(validation_set.categories),
         minutes=stage_seconds.total / 60,
     )
     next_state, report = build_search_method(state.method, loop, search, hypergradient).update(state, observation)

@@ -55,6 +55,7 @@ def create_iteration(num_earlier: int = 0) -> Pipeline:
                     "validation_report",
                     "validation_set",
                     "stage_seconds",
+                    "params:simulator",
                     "params:task_model",
                     *METHOD,
                 ],

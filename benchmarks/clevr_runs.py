@@ -1,0 +1,209 @@
+"""What the CLEVR benchmarks share: searches as ordinary runs, and what their answers are worth on the test images.
+
+Everything is kept below data/ and made once: a benchmark can be stopped and called again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autosimulate_pipeline.configuration import Parameters, check_parameters
+from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, WeightsDataset
+from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
+from autosimulate_pipeline.grid_search import run_missing
+from autosimulate_pipeline.grids import Grid, Trial, expand, load_conf
+from autosimulate_pipeline.pipelines.final_evaluation.nodes import polish_task_model, retrain_task_model
+from autosimulate_pipeline.pipelines.reference_data.nodes import load_reference_data
+from autosimulate_pipeline.pipelines.validation_only.nodes import train_on_validation
+from autosimulate_pipeline.progress import console
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds, ignore_progress
+from autosimulate_pipeline.search.base import SearchState
+from autosimulate_pipeline.search.judging import evaluate
+from autosimulate_pipeline.search.scenes import draw_scenes
+from autosimulate_pipeline.search.simulation import render_scenes
+from autosimulate_pipeline.simulators import ParallelSettings
+from autosimulate_pipeline.task_models import Weights, build_task_model
+from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+
+PROJECT = Path(__file__).parents[1]
+RESULTS = PROJECT / "docs/results"
+ONE_WORKER = ParallelSettings(num_workers=1)
+Reports = dict[str, EvaluationReport]
+"""Of one network, by "validation" and "test"."""
+
+
+def reference_folders(name: str, overrides: Mapping[str, Any]) -> dict[str, str]:
+    """Overrides that make runs share validation and test images, rendered here by the hidden simulator, once."""
+    folders = {kind: f"data/01_raw/{name}/{kind}" for kind in ("validation", "test")}
+    kept = {kind: AnnotatedImagesDataset(str(PROJECT / folder)) for kind, folder in folders.items()}
+    if not all(dataset.exists() for dataset in kept.values()):
+        parameters = check_parameters(load_conf(PROJECT, None, "parameters", overrides))
+        pair = load_reference_data(parameters.reference_data, parameters.simulator, ParallelSettings())
+        for dataset, images in zip(kept.values(), pair, strict=True):
+            dataset.save(images)
+    return {f"reference_data.{kind}_folder": folder for kind, folder in folders.items()}
+
+
+def searches(name: str, pipeline: str, parameters: Mapping[str, Any], seeds: Sequence[int]) -> list[Trial]:
+    """A search for each seed, as `kedro run --pipeline` would make it."""
+    return expand(PROJECT, name, Grid(pipeline=pipeline, parameters=dict(parameters), grid={"seed": list(seeds)}), None)
+
+
+def run_searches(name: str, trials: Sequence[Trial], num_jobs: int) -> None:
+    """Runs what is missing; all are below one run in MLflow.
+
+    Raises:
+        SystemExit: if one failed.
+    """
+    folder = PROJECT / "data/08_reporting" / name
+    tracker = Tracker(TrackingSettings(), PROJECT, name, folder / "mlflow_run_id")
+    table = run_missing(trials, num_jobs, tracker)
+    tracker.finish("FINISHED" if len(table) == len(trials) else "FAILED")
+    if len(table) < len(trials):
+        raise SystemExit(1)
+
+
+def state_at(trial: Trial, num_images: int) -> SearchState:
+    """The search once it has rendered so many images: a whole number of iterations."""
+    iteration = num_images // trial.parameters.loop.num_images
+    state: SearchState = _record(trial.file("07_model_output", f"state_{iteration:03d}.json"), SearchState).load()
+    return state
+
+
+def validation_reports(trial: Trial) -> list[EvaluationReport]:
+    """Of every iteration."""
+    return [
+        _record(trial.file("07_model_output", f"validation_report_{k:03d}.json"), EvaluationReport).load()
+        for k in range(trial.parameters.loop.num_iterations)
+    ]
+
+
+def stage_seconds(trial: Trial) -> StageSeconds:
+    """How long the search took."""
+    seconds: StageSeconds = _record(trial.file("08_reporting", "stage_seconds.json"), StageSeconds).load()
+    return seconds
+
+
+def fresh(trial: Trial, distribution: ProductDistribution, num_images: int) -> Reports:
+    """Of a network trained from scratch on fresh images of `distribution`: what a user gets who takes ψ and renders."""
+    parameters = trial.parameters
+    seed = parameters.seed
+
+    def weights() -> Weights:
+        scenes = draw_scenes(distribution, num_images, seed, "final")
+        images = render_scenes(parameters.simulator, ONE_WORKER, scenes, ignore_progress)
+        return retrain_task_model(seed, images, parameters.task_model, parameters.final_evaluation)
+
+    return _judged(trial, ("fresh", num_images, seed, distribution.model_dump_json()), weights)
+
+
+def polished(trial: Trial, num_images: int) -> Reports:
+    """Of the loop's own network after so many images, polished on the last of them."""
+    parameters, iteration = trial.parameters, num_images // trial.parameters.loop.num_images
+
+    def weights() -> Weights:
+        return polish_task_model(
+            state_at(trial, num_images),
+            WeightsDataset(str(trial.file("06_models", f"weights_{iteration:03d}.safetensors"))).load(),
+            parameters.task_model,
+            parameters.final_evaluation,
+            *_rendered(trial, iteration),
+        )
+
+    return _judged(trial, ("polished", num_images, trial.run), weights)
+
+
+def scratch(trial: Trial, num_images: int) -> Reports:
+    """Of a network trained from scratch on the loop's images up to then."""
+    parameters = trial.parameters
+
+    def weights() -> Weights:
+        batches = _rendered(trial, num_images // parameters.loop.num_images)
+        images = AnnotatedDataset(batches[0].categories, tuple(image for batch in batches for image in batch.images))
+        return retrain_task_model(parameters.seed, images, parameters.task_model, parameters.final_evaluation)
+
+    return _judged(trial, ("scratch", num_images, trial.run), weights)
+
+
+def validation_alone(trial: Trial) -> Reports:
+    """Of a network trained on the validation images alone, augmented."""
+    parameters = trial.parameters
+    folder = PROJECT / str(parameters.reference_data.validation_folder)
+
+    def weights() -> Weights:
+        images = AnnotatedImagesDataset(str(folder)).load()
+        return train_on_validation(parameters.seed, images, parameters.task_model, parameters.final_evaluation)
+
+    return _judged(trial, ("validation alone", parameters.seed), weights)
+
+
+Question = tuple[Callable[..., Reports], Trial, tuple[Any, ...]]
+"""One of the four functions above with its arguments."""
+
+
+def answer(questions: Iterable[Question], num_jobs: int) -> None:
+    """Works out the answers that are not kept yet, one core each; afterwards asking costs nothing."""
+    asked = list(questions)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = [pool.submit(function, trial, *arguments) for function, trial, arguments in asked]
+        for number, future in enumerate(as_completed(futures), 1):
+            future.result()
+            if number % 10 == 0 or number == len(futures):
+                console.print(f"{number} of {len(futures)} networks are trained and judged", soft_wrap=True)
+
+
+def interval(values: Iterable[float]) -> str:
+    """Mean and 95 % interval over seeds, as text."""
+    return str(bootstrap_interval(list(values)))
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; numbers to the right of the first column."""
+    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def arguments(description: str, seeds: Sequence[int]) -> argparse.ArgumentParser:
+    """What every benchmark's command line has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs side by side, one core each")
+    return parser
+
+
+def _judged(trial: Trial, key: tuple[Any, ...], weights: Callable[[], Weights]) -> Reports:
+    """Both reports of the weights; kept under a hash of all that they depend on."""
+    parameters: Parameters = trial.parameters
+    folder = PROJECT / Path(str(parameters.reference_data.test_folder)).parent
+    depends_on = (key, str(folder), parameters.simulator.type, parameters.task_model, parameters.final_evaluation)
+    digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:20]
+    kept = {
+        kind: _record(PROJECT / f"data/07_model_output/clevr-networks/{digest}_{kind}.json", EvaluationReport)
+        for kind in ("validation", "test")
+    }
+    if not all(dataset.exists() for dataset in kept.values()):
+        trained = weights()
+        for kind, dataset in kept.items():
+            images = AnnotatedImagesDataset(str(folder / kind)).load()
+            dataset.save(evaluate(build_task_model(images.categories, parameters.task_model), trained, images))
+    return {kind: dataset.load() for kind, dataset in kept.items()}
+
+
+def _rendered(trial: Trial, num_iterations: int) -> list[AnnotatedDataset]:
+    folders = (trial.file("03_primary", f"rendered_dataset_{k:03d}") for k in range(num_iterations))
+    return [AnnotatedImagesDataset(str(folder)).load() for folder in folders]
+
+
+def _record(path: Path, record: type) -> RecordDataset:
+    return RecordDataset(str(path), f"{record.__module__}.{record.__qualname__}")
