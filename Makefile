@@ -37,8 +37,8 @@ viz: setup ## the graph of three iterations in a browser, with previews of the r
 mlflow: setup ## the runs' curves in a browser
 	@.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
 
-bench: setup ## five seeds of AutoSimulate and domain randomisation (an hour); then the rendering benchmark
-	@$(PYTHON) benchmarks/clevr_seeds.py
+bench: setup ## all methods on five seeds (an hour and a half on two cores, resumable); then the rendering benchmark
+	@$(PYTHON) benchmarks/clevr_comparison.py
 	@$(PYTHON) benchmarks/rendering.py
 
 lock: setup ## resolves requirements.lock anew from pyproject.toml

@@ -15,14 +15,14 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
-import clevr_runs
-from clevr_runs import PROJECT, Question, Reports, fresh, interval, markdown, polished, scratch, validation_alone
 from mlflow import MlflowClient
 
+import clevr_runs
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost_to_reach, median_cost
 from autosimulate_pipeline.grids import Trial
 from autosimulate_pipeline.reporting.comparison import Curve, at_points, by_cost, time_by_stage
 from autosimulate_pipeline.search import SEARCH_METHODS
+from clevr_runs import Question, Reports, fresh, interval, markdown, polished, scratch, validation_alone
 
 NAME = "clevr-comparison"
 SEEDS = (5, 6, 7, 8, 9)
@@ -47,13 +47,13 @@ Runs = Mapping[str, list[Trial]]
 """The run of each seed, by method."""
 
 
-def main() -> None:
+def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the tables."""
     parser = clevr_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="numbers of fresh images to train on as well")
     parser.add_argument("--write", action="store_true", help="draw the figures of docs/results/")
-    options = parser.parse_args()
+    options = clevr_runs.parse(parser, command_line)
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
     shared = hidden | clevr_runs.reference_folders(NAME, hidden)
     runs = {
@@ -63,7 +63,7 @@ def main() -> None:
     clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
     clevr_runs.answer(questions(runs, options.sizes), options.jobs)
     tables = report(runs, options.sizes)
-    folder = PROJECT / "data/08_reporting" / NAME
+    folder = clevr_runs.PROJECT / "data/08_reporting" / NAME
     (folder / "tables.md").write_text(tables + "\n")
     print(tables)
     if options.write:
@@ -207,7 +207,7 @@ def times(runs: Runs) -> str:
 
 def progress_of(trials: list[Trial], cost: str) -> list[Curve]:
     """Of each run the best validation mIoU so far, over images or seconds."""
-    client = MlflowClient(f"sqlite:///{PROJECT / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{clevr_runs.PROJECT / 'mlflow.db'}")
     curves = []
     for trial in trials:
         values = [report.miou for report in clevr_runs.validation_reports(trial)]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from kedro.framework.startup import bootstrap_project
 
 from autosimulate_pipeline.configuration import Parameters, check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, WeightsDataset
@@ -37,6 +38,9 @@ from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "docs/results"
+ENVIRONMENT: str | None = None
+"""Of conf/; none is the default experiment."""
+
 ONE_WORKER = ParallelSettings(num_workers=1)
 Reports = dict[str, EvaluationReport]
 """Of one network, by "validation" and "test"."""
@@ -47,7 +51,7 @@ def reference_folders(name: str, overrides: Mapping[str, Any]) -> dict[str, str]
     folders = {kind: f"data/01_raw/{name}/{kind}" for kind in ("validation", "test")}
     kept = {kind: AnnotatedImagesDataset(str(PROJECT / folder)) for kind, folder in folders.items()}
     if not all(dataset.exists() for dataset in kept.values()):
-        parameters = check_parameters(load_conf(PROJECT, None, "parameters", overrides))
+        parameters = check_parameters(load_conf(PROJECT, ENVIRONMENT, "parameters", overrides))
         pair = load_reference_data(parameters.reference_data, parameters.simulator, ParallelSettings())
         for dataset, images in zip(kept.values(), pair, strict=True):
             dataset.save(images)
@@ -56,7 +60,8 @@ def reference_folders(name: str, overrides: Mapping[str, Any]) -> dict[str, str]
 
 def searches(name: str, pipeline: str, parameters: Mapping[str, Any], seeds: Sequence[int]) -> list[Trial]:
     """A search for each seed, as `kedro run --pipeline` would make it."""
-    return expand(PROJECT, name, Grid(pipeline=pipeline, parameters=dict(parameters), grid={"seed": list(seeds)}), None)
+    grid = Grid(pipeline=pipeline, parameters=dict(parameters), grid={"seed": list(seeds)})
+    return expand(PROJECT, name, grid, ENVIRONMENT)
 
 
 def run_searches(name: str, trials: Sequence[Trial], num_jobs: int) -> None:
@@ -138,7 +143,7 @@ def scratch(trial: Trial, num_images: int) -> Reports:
 def validation_alone(trial: Trial) -> Reports:
     """Of a network trained on the validation images alone, augmented."""
     parameters = trial.parameters
-    folder = PROJECT / str(parameters.reference_data.validation_folder)
+    folder = trial.project / str(parameters.reference_data.validation_folder)
 
     def weights() -> Weights:
         images = AnnotatedImagesDataset(str(folder)).load()
@@ -182,14 +187,21 @@ def arguments(description: str, seeds: Sequence[int]) -> argparse.ArgumentParser
     return parser
 
 
+def parse(parser: argparse.ArgumentParser, command_line: Sequence[str] | None) -> argparse.Namespace:
+    """The options; from here on Kedro's settings are the project's."""
+    options = parser.parse_args(command_line)
+    bootstrap_project(PROJECT)
+    return options
+
+
 def _judged(trial: Trial, key: tuple[Any, ...], weights: Callable[[], Weights]) -> Reports:
     """Both reports of the weights; kept under a hash of all that they depend on."""
     parameters: Parameters = trial.parameters
-    folder = PROJECT / Path(str(parameters.reference_data.test_folder)).parent
+    folder = trial.project / Path(str(parameters.reference_data.test_folder)).parent
     depends_on = (key, str(folder), parameters.simulator.type, parameters.task_model, parameters.final_evaluation)
     digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:20]
     kept = {
-        kind: _record(PROJECT / f"data/07_model_output/clevr-networks/{digest}_{kind}.json", EvaluationReport)
+        kind: _record(trial.project / f"data/07_model_output/clevr-networks/{digest}_{kind}.json", EvaluationReport)
         for kind in ("validation", "test")
     }
     if not all(dataset.exists() for dataset in kept.values()):

@@ -23,3 +23,39 @@ def test_cost_of_the_hypergradient_at_its_smallest(tmp_path: Path, monkeypatch: 
     checked = ("double backward", "GGN", "Hessian", "Hessian, plain", "GGN, conjugate_gradient", "GGN, scipy_cg")
     # float32 has 1e-7, which sums over pixels and the steps of a solve make larger
     assert all(float(differences[f"| {row}"]) < 1e-3 for row in checked), differences
+
+
+@pytest.mark.slow
+def test_comparison_of_methods_at_its_smallest(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A search that learns, a control and a search by rewards, as smoke runs; the second call runs nothing."""
+    monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
+    runs, comparison = (importlib.import_module(name) for name in ("clevr_runs", "clevr_comparison"))
+    monkeypatch.setattr(runs, "PROJECT", project)
+    monkeypatch.setattr(runs, "RESULTS", project)
+    monkeypatch.setattr(runs, "ENVIRONMENT", "smoke")
+    monkeypatch.setattr(comparison, "BUDGETS", (16, 24))
+    monkeypatch.setattr(comparison, "NUM_FRESH", 6)
+    arguments = [
+        "--seeds",
+        "1",
+        "--methods",
+        "autosimulate",
+        "domain_randomisation",
+        "random",
+        "--sizes",
+        "4",
+        "--write",
+    ]
+    comparison.main(arguments)
+
+    tables = (project / "data/08_reporting/clevr-comparison/tables.md").read_text()
+    assert tables.count("### ") == 8
+    assert all((project / f"clevr_{name}.png").is_file() for name in ("images", "seconds", "budgets", "time"))
+    networks = sorted((project / "data/07_model_output/clevr-networks").iterdir())
+    changed = [path.stat().st_mtime_ns for path in networks]
+    capsys.readouterr()
+    comparison.main(arguments)
+    assert [path.stat().st_mtime_ns for path in networks] == changed
+    assert tables.strip() in capsys.readouterr().out
