@@ -10,6 +10,7 @@ twenty minutes a seed.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Mapping
 from statistics import median
@@ -21,7 +22,6 @@ import clevr_runs
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost_to_reach, median_cost
 from autosimulate_pipeline.grids import Trial
 from autosimulate_pipeline.reporting.comparison import Curve, at_points, by_cost, time_by_stage
-from autosimulate_pipeline.search import SEARCH_METHODS
 from clevr_runs import Question, Reports, fresh, interval, markdown, polished, scratch, validation_alone
 
 NAME = "clevr-comparison"
@@ -40,9 +40,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "random": {},
     "lts": {},
 }
-BUDGETS = (210, 390, 750)
+OWN_NETWORKS = {
+    "autosimulate": (polished, scratch),
+    "domain_randomisation": (polished, scratch),
+    "frozen": (polished,),
+}
+"""Ways to make the most of a loop's own images; the better one by validation counts."""
+
 NUM_FRESH = 100
-LEVELS = (0.2, 0.3, 0.4, 0.5)
+LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
 Runs = Mapping[str, list[Trial]]
 """The run of each seed, by method."""
 
@@ -51,6 +57,7 @@ def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the tables."""
     parser = clevr_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--budgets", type=int, nargs="+", default=[210, 390, 750], help="images rendered in a search")
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="numbers of fresh images to train on as well")
     parser.add_argument("--write", action="store_true", help="draw the figures of docs/results/")
     options = clevr_runs.parse(parser, command_line)
@@ -61,27 +68,24 @@ def main(command_line: list[str] | None = None) -> None:
         for method in options.methods
     }
     clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
-    clevr_runs.answer(questions(runs, options.sizes), options.jobs)
-    tables = report(runs, options.sizes)
+    clevr_runs.answer(questions(runs, options), options.jobs)
+    tables = report(runs, options)
     folder = clevr_runs.PROJECT / "data/08_reporting" / NAME
     (folder / "tables.md").write_text(tables + "\n")
     print(tables)
     if options.write:
-        draw(runs, options.sizes)
+        draw(runs, options)
 
 
-def questions(runs: Runs, sizes: list[int]) -> list[Question]:
-    """All networks that the tables need, the longest trainings first."""
+def questions(runs: Runs, options: argparse.Namespace) -> list[Question]:
+    """All networks that the tables need."""
     asked: list[Question] = []
     for method, trials in runs.items():
         for trial in trials:
-            asked += [(fresh, trial, (answer_at(trial, BUDGETS[-1]), size)) for size in sizes]
-            for budget in BUDGETS:
+            asked += [(fresh, trial, (answer_at(trial, options.budgets[-1]), size)) for size in options.sizes]
+            for budget in options.budgets:
                 asked.append((fresh, trial, (answer_at(trial, budget), NUM_FRESH)))
-                if not SEARCH_METHODS[method].trains_from_scratch:
-                    asked.append((polished, trial, (budget,)))
-                if method == "domain_randomisation":
-                    asked.append((scratch, trial, (budget,)))
+                asked += [(way, trial, (budget,)) for way in OWN_NETWORKS.get(method, ())]
     for trial in next(iter(runs.values())):
         asked.append((fresh, trial, (trial.parameters.simulator.parameters, NUM_FRESH)))
         asked.append((validation_alone, trial, ()))
@@ -98,27 +102,24 @@ def answer_at(trial: Trial, budget: int) -> Any:
 
 
 def own_network(method: str, trial: Trial, budget: int) -> Reports:
-    """What a method makes of the images of its loop: for domain randomisation the better of two, by validation."""
-    choices = [polished(trial, budget)]
-    if method == "domain_randomisation":
-        choices.append(scratch(trial, budget))
-    return max(choices, key=lambda reports: reports["validation"].miou)
+    """What a method makes of all the images of its loop."""
+    return max((way(trial, budget) for way in OWN_NETWORKS[method]), key=lambda reports: reports["validation"].miou)
 
 
-def report(runs: Runs, sizes: list[int]) -> str:
+def report(runs: Runs, options: argparse.Namespace) -> str:
     """All tables as Markdown."""
     parts = []
     for metric, name in (("miou", "mIoU"), ("map", "mAP")):
-        parts.append(f"### Test {name}: {NUM_FRESH} fresh images from ψ, by seed\n\n{by_seed(runs, metric)}")
-        parts.append(f"### Test {name} by images rendered in the search\n\n{by_budget(runs, metric)}")
-        if sizes:
-            parts.append(f"### Test {name} by number of fresh images from ψ\n\n{by_size(runs, sizes, metric)}")
+        parts.append(f"### Test {name}: {NUM_FRESH} fresh images from ψ, by seed\n\n{by_seed(runs, options, metric)}")
+        parts.append(f"### Test {name} by images rendered in the search\n\n{by_budget(runs, options, metric)}")
+        if options.sizes:
+            parts.append(f"### Test {name} by number of fresh images from ψ\n\n{by_size(runs, options, metric)}")
     parts.append(f"### Images (seconds) until validation mIoU is reached\n\n{until_reached(runs)}")
     parts.append(f"### Seconds of a search, median over seeds\n\n{times(runs)}")
     return "\n\n".join(parts)
 
 
-def by_seed(runs: Runs, metric: str) -> str:
+def by_seed(runs: Runs, options: argparse.Namespace, metric: str) -> str:
     """Networks trained at the start ψ and at each method's answer, and the loops' own, a row for each seed."""
     some = next(iter(runs.values()))
     columns: dict[str, list[float]] = {
@@ -127,11 +128,13 @@ def by_seed(runs: Runs, metric: str) -> str:
     for method, trials in runs.items():
         if method != "frozen":
             columns[method] = [
-                value(fresh(trial, answer_at(trial, BUDGETS[-1]), NUM_FRESH), metric) for trial in trials
+                value(fresh(trial, answer_at(trial, options.budgets[-1]), NUM_FRESH), metric) for trial in trials
             ]
     for method, trials in runs.items():
-        if not SEARCH_METHODS[method].trains_from_scratch:
-            columns[f"{method}, loop"] = [value(own_network(method, trial, BUDGETS[-1]), metric) for trial in trials]
+        if method in OWN_NETWORKS:
+            columns[f"{method}, loop"] = [
+                value(own_network(method, trial, options.budgets[-1]), metric) for trial in trials
+            ]
     columns["validation only"] = [value(validation_alone(trial), metric) for trial in some]
     rows = [
         [str(trial.parameters.seed), *(f"{values[index]:.3f}" for values in columns.values())]
@@ -140,37 +143,38 @@ def by_seed(runs: Runs, metric: str) -> str:
     return markdown(["seed", *columns], [*rows, ["mean [95 %]", *map(interval, columns.values())]])
 
 
-def by_budget(runs: Runs, metric: str) -> str:
+def by_budget(runs: Runs, options: argparse.Namespace, metric: str) -> str:
     """Fresh networks and the loops' own at every budget."""
     rows = []
     for method, trials in runs.items():
         answers = (
             interval(value(fresh(trial, answer_at(trial, budget), NUM_FRESH), metric) for trial in trials)
-            for budget in BUDGETS
+            for budget in options.budgets
         )
         rows.append([f"{method}: {NUM_FRESH} fresh images", *answers])
     for method, trials in runs.items():
-        if not SEARCH_METHODS[method].trains_from_scratch:
+        if method in OWN_NETWORKS:
             own = (
-                interval(value(own_network(method, trial, budget), metric) for trial in trials) for budget in BUDGETS
+                interval(value(own_network(method, trial, budget), metric) for trial in trials)
+                for budget in options.budgets
             )
             rows.append([f"{method}: the loop's own images", *own])
-    return markdown(["trained on", *(f"{budget} images" for budget in BUDGETS)], rows)
+    return markdown(["trained on", *(f"{budget} images" for budget in options.budgets)], rows)
 
 
-def by_size(runs: Runs, sizes: list[int], metric: str) -> str:
+def by_size(runs: Runs, options: argparse.Namespace, metric: str) -> str:
     """What so many fresh images from each answer are worth."""
     rows = [
         [
             method,
             *(
-                interval(value(fresh(trial, answer_at(trial, BUDGETS[-1]), size), metric) for trial in trials)
-                for size in sorted({*sizes, NUM_FRESH})
+                interval(value(fresh(trial, answer_at(trial, options.budgets[-1]), size), metric) for trial in trials)
+                for size in sorted({*options.sizes, NUM_FRESH})
             ),
         ]
         for method, trials in runs.items()
     ]
-    return markdown(["ψ of", *(f"{size} images" for size in sorted({*sizes, NUM_FRESH}))], rows)
+    return markdown(["ψ of", *(f"{size} images" for size in sorted({*options.sizes, NUM_FRESH}))], rows)
 
 
 def until_reached(runs: Runs) -> str:
@@ -221,7 +225,7 @@ def progress_of(trials: list[Trial], cost: str) -> list[Curve]:
     return curves
 
 
-def draw(runs: Runs, sizes: list[int]) -> None:
+def draw(runs: Runs, options: argparse.Namespace) -> None:
     """The figures of docs/results/."""
     folder = clevr_runs.RESULTS
     progress = {method: progress_of(trials, "images") for method, trials in runs.items()}
@@ -235,7 +239,7 @@ def draw(runs: Runs, sizes: list[int]) -> None:
             float(budget): bootstrap_interval(
                 [value(fresh(trial, answer_at(trial, budget), NUM_FRESH), "miou") for trial in trials]
             )
-            for budget in BUDGETS
+            for budget in options.budgets
         }
         for method, trials in runs.items()
     }

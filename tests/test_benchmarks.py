@@ -35,7 +35,6 @@ def test_comparison_of_methods_at_its_smallest(
     monkeypatch.setattr(runs, "PROJECT", project)
     monkeypatch.setattr(runs, "RESULTS", project)
     monkeypatch.setattr(runs, "ENVIRONMENT", "smoke")
-    monkeypatch.setattr(comparison, "BUDGETS", (16, 24))
     monkeypatch.setattr(comparison, "NUM_FRESH", 6)
     arguments = [
         "--seeds",
