@@ -53,7 +53,8 @@ def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the table."""
     parser = clevr_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    options = clevr_runs.parse(parser, command_line)
+    options = parser.parse_args(command_line)
+    clevr_runs.use_project()
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
     shared = hidden | clevr_runs.reference_folders(NAME, hidden)
     runs = {

@@ -1,33 +1,37 @@
 """Every method on the default experiment: equal images, equal hidden images, several seeds.
 
-    python benchmarks/clevr_comparison.py [--seeds 5 6 7 8 9] [--jobs 2] [--methods ...] [--sizes 50 500] [--write]
+    python benchmarks/clevr_comparison.py [--methods ...] [--seeds ...] [--budgets 210 750] [--sizes ...] [--write]
 
 Searches are ordinary runs of `kedro run` that stop before the test images; this script then trains networks on what
-each method arrived at and tests them. Everything is kept: stop it, call it again, add seeds. Prints tables and keeps
-them in data/08_reporting/clevr-comparison/; --write also draws the figures of docs/results/. Two cores take about
-twenty minutes a seed.
+each method arrived at and tests them. Everything below data/ is kept: stop it, call it again, add seeds. Two cores take
+about twenty minutes a seed. Prints tables and keeps them with the raw numbers in data/08_reporting/clevr-comparison/.
+
+--write puts numbers and figures into docs/results/, where the numbers of methods and seeds that are not asked for stay
+as they are: after a change of one method, only that one has to run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
-from statistics import median
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from mlflow import MlflowClient
 
 import clevr_runs
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost_to_reach, median_cost
 from autosimulate_pipeline.grids import Trial
+from autosimulate_pipeline.records import StageSeconds
 from autosimulate_pipeline.reporting.comparison import Curve, at_points, by_cost, time_by_stage
-from clevr_runs import Question, Reports, fresh, interval, markdown, polished, scratch, validation_alone
+from clevr_runs import Question, Reports, fresh, markdown, polished, scratch, validation_alone
 
 NAME = "clevr-comparison"
 SEEDS = (5, 6, 7, 8, 9)
 HIDDEN_SEED = 4242
-"""Of the validation and test images: no run of the development was judged by these."""
+"""Of the validation and test images, which served nothing else."""
 
 WARM = {"training.retained": 1, "training.epochs": 8}
 """How the controls are trained in their loops: going on from θ is better for those whose ψ stays."""
@@ -45,12 +49,12 @@ OWN_NETWORKS = {
     "domain_randomisation": (polished, scratch),
     "frozen": (polished,),
 }
-"""Ways to make the most of a loop's own images; the better one by validation counts."""
+"""Ways to make the most of a loop's own images."""
 
 NUM_FRESH = 100
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
-Runs = Mapping[str, list[Trial]]
-"""The run of each seed, by method."""
+STAGES = [field.name for field in dataclasses.fields(StageSeconds)]
+METRICS = {"miou": "mIoU", "map": "mAP"}
 
 
 def main(command_line: list[str] | None = None) -> None:
@@ -59,205 +63,217 @@ def main(command_line: list[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--budgets", type=int, nargs="+", default=[210, 390, 750], help="images rendered in a search")
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="numbers of fresh images to train on as well")
-    parser.add_argument("--write", action="store_true", help="draw the figures of docs/results/")
-    options = clevr_runs.parse(parser, command_line)
+    parser.add_argument("--write", action="store_true", help="into docs/results/")
+    options = parser.parse_args(command_line)
+    clevr_runs.use_project()
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
     shared = hidden | clevr_runs.reference_folders(NAME, hidden)
-    runs = {
-        method: clevr_runs.searches(f"clevr-{method}", method, METHODS[method] | shared, options.seeds)
+    trials = [
+        trial
         for method in options.methods
-    }
-    clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
-    clevr_runs.answer(questions(runs, options), options.jobs)
-    tables = report(runs, options)
-    folder = clevr_runs.PROJECT / "data/08_reporting" / NAME
-    (folder / "tables.md").write_text(tables + "\n")
+        for trial in clevr_runs.searches(f"clevr-{method}", method, METHODS[method] | shared, options.seeds)
+    ]
+    clevr_runs.run_searches(NAME, trials, options.jobs)
+    asked = [(trial, list(questions(trial, options))) for trial in trials]
+    clevr_runs.answer([question for _, named in asked for _, question in named], options.jobs)
+
+    kept = clevr_runs.PROJECT / "data/08_reporting" / NAME
+    written = clevr_runs.RESULTS
+    networks = merged(pd.DataFrame(network_rows(asked)), written / "clevr_networks.csv")
+    progress = merged(pd.DataFrame(progress_rows(trials)), written / "clevr_progress.csv")
+    tables = report(networks, progress)
     print(tables)
-    if options.write:
-        draw(runs, options)
+    for folder in (kept, written) if options.write else (kept,):
+        networks.to_csv(folder / "clevr_networks.csv", index=False, float_format="%.6f")
+        progress.to_csv(folder / "clevr_progress.csv", index=False, float_format="%.6f")
+        (folder / "clevr_tables.md").write_text(tables + "\n")
+        draw(networks, progress, folder)
 
 
-def questions(runs: Runs, options: argparse.Namespace) -> list[Question]:
-    """All networks that the tables need."""
-    asked: list[Question] = []
-    for method, trials in runs.items():
-        for trial in trials:
-            asked += [(fresh, trial, (answer_at(trial, options.budgets[-1]), size)) for size in options.sizes]
-            for budget in options.budgets:
-                asked.append((fresh, trial, (answer_at(trial, budget), NUM_FRESH)))
-                asked += [(way, trial, (budget,)) for way in OWN_NETWORKS.get(method, ())]
-    for trial in next(iter(runs.values())):
-        asked.append((fresh, trial, (trial.parameters.simulator.parameters, NUM_FRESH)))
-        asked.append((validation_alone, trial, ()))
-    return list(
-        {
-            repr((function.__name__, trial.run, rest)): (function, trial, rest) for function, trial, rest in asked
-        }.values()
+def questions(trial: Trial, options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Question]]:
+    """The networks that the tables need, each with what it is called there."""
+
+    def learned(budget: int) -> Any:
+        return clevr_runs.state_at(trial, budget).distribution
+
+    last = options.budgets[-1]
+    for budget in options.budgets:
+        yield {"images": budget, "network": "fresh", "size": NUM_FRESH}, (fresh, trial, (learned(budget), NUM_FRESH))
+        for way in OWN_NETWORKS.get(trial.pipeline, ()):
+            yield {"images": budget, "network": way.__name__, "size": budget}, (way, trial, (budget,))
+    for size in {*options.sizes} - {NUM_FRESH}:
+        yield {"images": last, "network": "fresh", "size": size}, (fresh, trial, (learned(last), size))
+    if trial.pipeline == "frozen":  # the start ψ is its answer, and it renders what the others start with
+        yield {"images": 0, "network": "validation_alone", "size": 0}, (validation_alone, trial, ())
+
+
+def network_rows(asked: list[tuple[Trial, list[tuple[dict[str, Any], Question]]]]) -> Iterator[dict[str, Any]]:
+    """One for each network: how it does on the validation and the test images."""
+    for trial, named in asked:
+        for name, (function, _, rest) in named:
+            reports = function(trial, *rest)
+            yield {"method": trial.pipeline, "seed": trial.parameters.seed} | name | judged(reports)
+
+
+def judged(reports: Reports) -> dict[str, float]:
+    """Both metrics on both sets."""
+    return {f"{kind}_{metric}": getattr(reports[kind], metric) for metric in METRICS for kind in ("validation", "test")}
+
+
+def progress_rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
+    """One for each iteration of a search: what it had cost by then, and how its network did on validation images."""
+    client = MlflowClient(f"sqlite:///{clevr_runs.PROJECT / 'mlflow.db'}")
+    for trial in trials:
+        run_id = trial.file("08_reporting", "mlflow_run_id").read_text().strip()
+        seconds = {
+            stage: {metric.step: metric.value for metric in client.get_metric_history(run_id, f"seconds/{stage}")}
+            for stage in STAGES
+        }
+        for k, validation in enumerate(clevr_runs.validation_reports(trial)):
+            yield {
+                "method": trial.pipeline,
+                "seed": trial.parameters.seed,
+                "images": trial.parameters.loop.num_images * (k + 1),
+                "validation_miou": validation.miou,
+                "validation_map": validation.map,
+            } | {stage: values[k] for stage, values in seconds.items()}
+
+
+def merged(rows: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """The rows, and those of other methods and seeds that the file has."""
+    if not file.exists():
+        return rows
+    known = pd.read_csv(file)
+    replaced = pd.MultiIndex.from_frame(known[["method", "seed"]]).isin(
+        pd.MultiIndex.from_frame(rows[["method", "seed"]])
+    )
+    order = {method: index for index, method in enumerate(METHODS)}
+    return pd.concat([known[~replaced], rows]).sort_values(
+        ["method", "seed"], key=lambda column: column.map(order) if column.name == "method" else column, kind="stable"
     )
 
 
-def answer_at(trial: Trial, budget: int) -> Any:
-    """p_ψ once the search has rendered so many images."""
-    return clevr_runs.state_at(trial, budget).distribution
-
-
-def own_network(method: str, trial: Trial, budget: int) -> Reports:
-    """What a method makes of all the images of its loop."""
-    return max((way(trial, budget) for way in OWN_NETWORKS[method]), key=lambda reports: reports["validation"].miou)
-
-
-def report(runs: Runs, options: argparse.Namespace) -> str:
+def report(networks: pd.DataFrame, progress: pd.DataFrame) -> str:
     """All tables as Markdown."""
+    fresh_networks = networks[networks["network"] == "fresh"]
+    hundred = fresh_networks[fresh_networks["size"] == NUM_FRESH]
+    own = best_by_validation(networks[networks["network"].isin(["polished", "scratch"])])
+    alone = networks[networks["network"] == "validation_alone"]
+    last = networks["images"].max()
     parts = []
-    for metric, name in (("miou", "mIoU"), ("map", "mAP")):
-        parts.append(f"### Test {name}: {NUM_FRESH} fresh images from ψ, by seed\n\n{by_seed(runs, options, metric)}")
-        parts.append(f"### Test {name} by images rendered in the search\n\n{by_budget(runs, options, metric)}")
-        if options.sizes:
-            parts.append(f"### Test {name} by number of fresh images from ψ\n\n{by_size(runs, options, metric)}")
-    parts.append(f"### Images (seconds) until validation mIoU is reached\n\n{until_reached(runs)}")
-    parts.append(f"### Seconds of a search, median over seeds\n\n{times(runs)}")
+    for metric, name in METRICS.items():
+        at_end = {
+            "100 fresh images": hundred[hundred["images"] == last],
+            "own images": own[own["images"] == last],
+            "": alone.assign(method="validation only"),
+        }
+        parts += [
+            f"### Test {name} of every seed\n\n{by_seed(at_end, f'test_{metric}')}",
+            f"### Test {name} of a network trained on 100 fresh images from ψ, by images of the search\n\n"
+            f"{means(hundred, 'images', f'test_{metric}')}",
+            f"### Test {name} of a network trained on the images of the search\n\n"
+            f"{means(own, 'images', f'test_{metric}')}",
+        ]
+        at_last = fresh_networks[fresh_networks["images"] == last]
+        if at_last["size"].nunique() > 1:
+            parts.append(f"### Test {name} by fresh images from ψ\n\n{means(at_last, 'size', f'test_{metric}')}")
+    parts.append(f"### Images (seconds) until validation mIoU is reached\n\n{until_reached(progress)}")
+    parts.append(f"### Seconds of a search, median over seeds\n\n{times(progress)}")
     return "\n\n".join(parts)
 
 
-def by_seed(runs: Runs, options: argparse.Namespace, metric: str) -> str:
-    """Networks trained at the start ψ and at each method's answer, and the loops' own, a row for each seed."""
-    some = next(iter(runs.values()))
-    columns: dict[str, list[float]] = {
-        "start ψ": [value(fresh(trial, trial.parameters.simulator.parameters, NUM_FRESH), metric) for trial in some]
+def best_by_validation(own: pd.DataFrame) -> pd.DataFrame:
+    """Of a search's own networks the one that does best on the validation images."""
+    ordered = own.sort_values("validation_miou", ascending=False, kind="stable")
+    return ordered.drop_duplicates(["method", "seed", "images"]).sort_index()
+
+
+def by_seed(groups: dict[str, pd.DataFrame], column: str) -> str:
+    """A row for each seed, a column for each method of each group."""
+    columns = {
+        ", ".join(filter(None, [str(method), group])): rows.set_index("seed")[column]
+        for group, frame in groups.items()
+        for method, rows in frame.groupby("method", sort=False)
     }
-    for method, trials in runs.items():
-        if method != "frozen":
-            columns[method] = [
-                value(fresh(trial, answer_at(trial, options.budgets[-1]), NUM_FRESH), metric) for trial in trials
-            ]
-    for method, trials in runs.items():
-        if method in OWN_NETWORKS:
-            columns[f"{method}, loop"] = [
-                value(own_network(method, trial, options.budgets[-1]), metric) for trial in trials
-            ]
-    columns["validation only"] = [value(validation_alone(trial), metric) for trial in some]
+    table = pd.DataFrame(columns).sort_index()
     rows = [
-        [str(trial.parameters.seed), *(f"{values[index]:.3f}" for values in columns.values())]
-        for index, trial in enumerate(some)
+        [str(seed), *("–" if pd.isna(value) else f"{value:.3f}" for value in row)]
+        for seed, row in zip(table.index, table.to_numpy(), strict=True)
     ]
-    return markdown(["seed", *columns], [*rows, ["mean [95 %]", *map(interval, columns.values())]])
+    means_row = [str(bootstrap_interval(list(table[name].dropna()))) for name in table]
+    return markdown(["seed", *table.columns], [*rows, ["mean [95 %]", *means_row]])
 
 
-def by_budget(runs: Runs, options: argparse.Namespace, metric: str) -> str:
-    """Fresh networks and the loops' own at every budget."""
+def means(frame: pd.DataFrame, by: str, column: str) -> str:
+    """A row for each method, a column for each value of `by`: mean over seeds and 95 % interval."""
+    points = sorted(frame[by].unique())
     rows = []
-    for method, trials in runs.items():
-        answers = (
-            interval(value(fresh(trial, answer_at(trial, budget), NUM_FRESH), metric) for trial in trials)
-            for budget in options.budgets
-        )
-        rows.append([f"{method}: {NUM_FRESH} fresh images", *answers])
-    for method, trials in runs.items():
-        if method in OWN_NETWORKS:
-            own = (
-                interval(value(own_network(method, trial, budget), metric) for trial in trials)
-                for budget in options.budgets
-            )
-            rows.append([f"{method}: the loop's own images", *own])
-    return markdown(["trained on", *(f"{budget} images" for budget in options.budgets)], rows)
+    for method, of_method in frame.groupby("method", sort=False):
+        cells = (list(of_method[of_method[by] == point][column]) for point in points)
+        rows.append([str(method), *(str(bootstrap_interval(cell)) if cell else "–" for cell in cells)])
+    return markdown(["method", *(f"{point} images" for point in points)], rows)
 
 
-def by_size(runs: Runs, options: argparse.Namespace, metric: str) -> str:
-    """What so many fresh images from each answer are worth."""
-    rows = [
-        [
-            method,
-            *(
-                interval(value(fresh(trial, answer_at(trial, options.budgets[-1]), size), metric) for trial in trials)
-                for size in sorted({*options.sizes, NUM_FRESH})
-            ),
-        ]
-        for method, trials in runs.items()
-    ]
-    return markdown(["ψ of", *(f"{size} images" for size in sorted({*options.sizes, NUM_FRESH}))], rows)
-
-
-def until_reached(runs: Runs) -> str:
+def until_reached(progress: pd.DataFrame) -> str:
     """The median over seeds of what each level cost; `>N`: most runs ended at N without it."""
+
+    def cost(runs: list[pd.DataFrame], level: float, column: str) -> str:
+        reached = [cost_to_reach(level, list(run["validation_miou"]), list(run[column])) for run in runs]
+        return median_cost(reached, [float(run[column].iloc[-1]) for run in runs])
+
     rows = []
-    for method, trials in runs.items():
-        by_images, by_seconds = progress_of(trials, "images"), progress_of(trials, "seconds")
-        cells = []
-        for level in LEVELS:
-            images, seconds = (
-                median_cost(
-                    [cost_to_reach(level, curve.values, curve.costs) for curve in curves],
-                    [curve.costs[-1] for curve in curves],
-                )
-                for curves in (by_images, by_seconds)
-            )
-            cells.append(f"{images} ({seconds})")
-        rows.append([method, *cells])
+    for method, frame in progress.groupby("method", sort=False):
+        runs = [run for _, run in frame.groupby("seed")]
+        cells = (f"{cost(runs, level, 'images')} ({cost(runs, level, 'total')})" for level in LEVELS)
+        rows.append([str(method), *cells])
     return markdown(["method", *(f"mIoU {level}" for level in LEVELS)], rows)
 
 
-def times(runs: Runs) -> str:
+def times(progress: pd.DataFrame) -> str:
     """Seconds by stage."""
-    stages = [field.name for field in dataclasses.fields(clevr_runs.StageSeconds)]
-    rows = [
-        [
-            method,
-            *(f"{median(getattr(clevr_runs.stage_seconds(trial), stage) for trial in trials):.0f}" for stage in stages),
-        ]
-        for method, trials in runs.items()
-    ]
-    return markdown(["method", *stages], rows)
+    rows = [[method, *(f"{seconds[stage]:.0f}" for stage in STAGES)] for method, seconds in ends(progress).items()]
+    return markdown(["method", *STAGES], rows)
 
 
-def progress_of(trials: list[Trial], cost: str) -> list[Curve]:
-    """Of each run the best validation mIoU so far, over images or seconds."""
-    client = MlflowClient(f"sqlite:///{clevr_runs.PROJECT / 'mlflow.db'}")
-    curves = []
-    for trial in trials:
-        values = [report.miou for report in clevr_runs.validation_reports(trial)]
-        if cost == "images":
-            costs = [trial.parameters.loop.num_images * (k + 1) for k in range(len(values))]
-        else:
-            run_id = trial.file("08_reporting", "mlflow_run_id").read_text().strip()
-            history = {metric.step: metric.value for metric in client.get_metric_history(run_id, "seconds/total")}
-            costs = [history[k] for k in range(len(values))]
-        curves.append(Curve(costs, [max(values[: k + 1]) for k in range(len(values))]))
-    return curves
+def ends(progress: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Median seconds by stage of whole searches, by method."""
+    last = progress.groupby(["method", "seed"], sort=False).last()
+    return {str(method): dict(rows[STAGES].median()) for method, rows in last.groupby("method", sort=False)}
 
 
-def draw(runs: Runs, options: argparse.Namespace) -> None:
-    """The figures of docs/results/."""
-    folder = clevr_runs.RESULTS
-    progress = {method: progress_of(trials, "images") for method, trials in runs.items()}
-    by_cost(progress, "images rendered", "best validation mIoU so far").savefig(folder / "clevr_images.png", dpi=110)
-    progress = {method: progress_of(trials, "seconds") for method, trials in runs.items()}
-    by_cost(progress, "seconds on one core", "best validation mIoU so far").savefig(
-        folder / "clevr_seconds.png", dpi=110
-    )
-    answers = {
-        method: {
-            float(budget): bootstrap_interval(
-                [value(fresh(trial, answer_at(trial, budget), NUM_FRESH), "miou") for trial in trials]
-            )
-            for budget in options.budgets
+def draw(networks: pd.DataFrame, progress: pd.DataFrame, folder: Path) -> None:
+    """The figures beside the tables."""
+
+    def curves(column: str) -> dict[str, list[Curve]]:
+        return {
+            str(method): [
+                Curve(list(run[column]), list(run["validation_miou"].cummax())) for _, run in frame.groupby("seed")
+            ]
+            for method, frame in progress.groupby("method", sort=False)
         }
-        for method, trials in runs.items()
-    }
-    title = f"test mIoU, {NUM_FRESH} fresh images from ψ"
-    at_points(answers, "images rendered in the search", title).savefig(folder / "clevr_budgets.png", dpi=110)
-    seconds = {
-        method: {
-            field.name: median(getattr(clevr_runs.stage_seconds(trial), field.name) for trial in trials)
-            for field in dataclasses.fields(clevr_runs.StageSeconds)
+
+    def interval_by(frame: pd.DataFrame, column: str) -> dict[str, Any]:
+        return {
+            str(method): {
+                float(point): bootstrap_interval(list(rows["test_miou"])) for point, rows in of_method.groupby(column)
+            }
+            for method, of_method in frame.groupby("method", sort=False)
         }
-        for method, trials in runs.items()
+
+    hundred = networks[(networks["network"] == "fresh") & (networks["size"] == NUM_FRESH)]
+    own = best_by_validation(networks[networks["network"].isin(["polished", "scratch"])])
+    spent = "images rendered in the search"
+    figures: dict[str, Callable[[], Any]] = {
+        "images": lambda: by_cost(curves("images"), "images rendered", "best validation mIoU so far"),
+        "seconds": lambda: by_cost(curves("total"), "seconds on one core", "best validation mIoU so far"),
+        "fresh": lambda: at_points(
+            interval_by(hundred, "images"), "images of the search", "test mIoU, 100 fresh images"
+        ),
+        "own": lambda: at_points(interval_by(own, "images"), "images of the search", "test mIoU, the search's images"),
+        "time": lambda: time_by_stage(ends(progress)),
     }
-    time_by_stage(seconds).savefig(folder / "clevr_time.png", dpi=110)
-
-
-def value(reports: Reports, metric: str) -> float:
-    """Of the network on the test images."""
-    return float(getattr(reports["test"], metric))
+    for name, figure in figures.items():
+        figure().savefig(folder / f"clevr_{name}.png", dpi=110)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ def drawn_pair(seed: int) -> dict[str, Any]:
 
 def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the table."""
-    options = clevr_runs.parse(clevr_runs.arguments(str(__doc__), SEEDS), command_line)
+    options = clevr_runs.arguments(str(__doc__), SEEDS).parse_args(command_line)
+    clevr_runs.use_project()
     runs: dict[int, dict[str, Trial]] = {}
     for seed in options.seeds:
         pair = drawn_pair(seed)

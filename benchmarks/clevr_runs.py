@@ -27,7 +27,7 @@ from autosimulate_pipeline.pipelines.final_evaluation.nodes import polish_task_m
 from autosimulate_pipeline.pipelines.reference_data.nodes import load_reference_data
 from autosimulate_pipeline.pipelines.validation_only.nodes import train_on_validation
 from autosimulate_pipeline.progress import console
-from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds, ignore_progress
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, ignore_progress
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.scenes import draw_scenes
@@ -91,12 +91,6 @@ def validation_reports(trial: Trial) -> list[EvaluationReport]:
         _record(trial.file("07_model_output", f"validation_report_{k:03d}.json"), EvaluationReport).load()
         for k in range(trial.parameters.loop.num_iterations)
     ]
-
-
-def stage_seconds(trial: Trial) -> StageSeconds:
-    """How long the search took."""
-    seconds: StageSeconds = _record(trial.file("08_reporting", "stage_seconds.json"), StageSeconds).load()
-    return seconds
 
 
 def fresh(trial: Trial, distribution: ProductDistribution, num_images: int) -> Reports:
@@ -187,11 +181,9 @@ def arguments(description: str, seeds: Sequence[int]) -> argparse.ArgumentParser
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, command_line: Sequence[str] | None) -> argparse.Namespace:
-    """The options; from here on Kedro's settings are the project's."""
-    options = parser.parse_args(command_line)
+def use_project() -> None:
+    """From here on Kedro's settings are the project's."""
     bootstrap_project(PROJECT)
-    return options
 
 
 def _judged(trial: Trial, key: tuple[Any, ...], weights: Callable[[], Weights]) -> Reports:
