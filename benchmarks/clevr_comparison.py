@@ -269,7 +269,7 @@ def draw(networks: pd.DataFrame, progress: pd.DataFrame, folder: Path) -> None:
         "fresh": lambda: at_points(
             interval_by(hundred, "images"), "images of the search", "test mIoU, 100 fresh images"
         ),
-        "own": lambda: at_points(interval_by(own, "images"), "images of the search", "test mIoU, the search's images"),
+        "own": lambda: at_points(interval_by(own, "images"), spent, "test mIoU, the search's own images"),
         "time": lambda: time_by_stage(ends(progress)),
     }
     for name, figure in figures.items():
