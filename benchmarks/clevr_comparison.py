@@ -266,9 +266,7 @@ def draw(networks: pd.DataFrame, progress: pd.DataFrame, folder: Path) -> None:
     figures: dict[str, Callable[[], Any]] = {
         "images": lambda: by_cost(curves("images"), "images rendered", "best validation mIoU so far"),
         "seconds": lambda: by_cost(curves("total"), "seconds on one core", "best validation mIoU so far"),
-        "fresh": lambda: at_points(
-            interval_by(hundred, "images"), "images of the search", "test mIoU, 100 fresh images"
-        ),
+        "fresh": lambda: at_points(interval_by(hundred, "images"), spent, "test mIoU, 100 fresh images from ψ"),
         "own": lambda: at_points(interval_by(own, "images"), spent, "test mIoU, the search's own images"),
         "time": lambda: time_by_stage(ends(progress)),
     }
