@@ -44,12 +44,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "random": {},
     "lts": {},
 }
-OWN_NETWORKS = {
-    "autosimulate": (polished, scratch),
-    "domain_randomisation": (polished, scratch),
-    "frozen": (polished,),
-}
-"""Ways to make the most of a loop's own images."""
+OWN_NETWORKS = {"autosimulate": scratch, "domain_randomisation": scratch, "frozen": polished}
+"""What is made of the images of a search itself; from scratch would take long for ψ's start, and learn nothing."""
 
 NUM_FRESH = 100
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
@@ -99,8 +95,9 @@ def questions(trial: Trial, options: argparse.Namespace) -> Iterator[tuple[dict[
     last = options.budgets[-1]
     for budget in options.budgets:
         yield {"images": budget, "network": "fresh", "size": NUM_FRESH}, (fresh, trial, (learned(budget), NUM_FRESH))
-        for way in OWN_NETWORKS.get(trial.pipeline, ()):
-            yield {"images": budget, "network": way.__name__, "size": budget}, (way, trial, (budget,))
+        if trial.pipeline in OWN_NETWORKS:
+            own = OWN_NETWORKS[trial.pipeline]
+            yield {"images": budget, "network": "own", "size": budget}, (own, trial, (budget,))
     for size in {*options.sizes} - {NUM_FRESH}:
         yield {"images": last, "network": "fresh", "size": size}, (fresh, trial, (learned(last), size))
     if trial.pipeline == "frozen":  # the start ψ is its answer, and it renders what the others start with
@@ -157,7 +154,7 @@ def report(networks: pd.DataFrame, progress: pd.DataFrame) -> str:
     """All tables as Markdown."""
     fresh_networks = networks[networks["network"] == "fresh"]
     hundred = fresh_networks[fresh_networks["size"] == NUM_FRESH]
-    own = best_by_validation(networks[networks["network"].isin(["polished", "scratch"])])
+    own = networks[networks["network"] == "own"]
     alone = networks[networks["network"] == "validation_alone"]
     last = networks["images"].max()
     parts = []
@@ -180,12 +177,6 @@ def report(networks: pd.DataFrame, progress: pd.DataFrame) -> str:
     parts.append(f"### Images (seconds) until validation mIoU is reached\n\n{until_reached(progress)}")
     parts.append(f"### Seconds of a search, median over seeds\n\n{times(progress)}")
     return "\n\n".join(parts)
-
-
-def best_by_validation(own: pd.DataFrame) -> pd.DataFrame:
-    """Of a search's own networks the one that does best on the validation images."""
-    ordered = own.sort_values("validation_miou", ascending=False, kind="stable")
-    return ordered.drop_duplicates(["method", "seed", "images"]).sort_index()
 
 
 def by_seed(groups: dict[str, pd.DataFrame], column: str) -> str:
@@ -261,7 +252,7 @@ def draw(networks: pd.DataFrame, progress: pd.DataFrame, folder: Path) -> None:
         }
 
     hundred = networks[(networks["network"] == "fresh") & (networks["size"] == NUM_FRESH)]
-    own = best_by_validation(networks[networks["network"].isin(["polished", "scratch"])])
+    own = networks[networks["network"] == "own"]
     spent = "images rendered in the search"
     figures: dict[str, Callable[[], Any]] = {
         "images": lambda: by_cost(curves("images"), "images rendered", "best validation mIoU so far"),
