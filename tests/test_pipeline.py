@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,39 @@ def test_run_that_lost_its_end_goes_on_to_the_same_bytes(smoke: str, project: Pa
             (RUN,),
         ).fetchone()
     assert points == (3, 1), "one run, one point for each iteration"
+
+
+@pytest.fixture
+def small_disk(project: Path) -> Iterator[Callable[[str], None]]:
+    """The images of the run `full` lie on a file system of their own, of 64 kB; called with another size it changes."""
+    folder = project / "data/03_primary/full"
+    folder.mkdir(parents=True)
+    mounted = subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
+
+    def resize(size: str) -> None:
+        subprocess.run(["/bin/mount", "-o", f"remount,size={size}", folder], check=True)
+
+    yield resize
+    subprocess.run(["/bin/umount", folder], check=True)
+
+
+def test_full_disk_ends_in_one_line_and_loses_nothing(
+    project: Path, kedro: Kedro, small_disk: Callable[[str], None]
+) -> None:
+    command = ("--env", "smoke", "--params", "run=full")
+    stopped = kedro(*command)
+    told = stopped.stdout + stopped.stderr
+    assert stopped.returncode == 1
+    assert "Traceback" not in told
+    (line,) = (line for line in told.splitlines() if line.startswith("error:"))
+    assert "No space left on device" in line and "data/03_primary/full/" in line
+    folders = sorted(path.name for path in (project / "data/03_primary/full").iterdir())
+    assert folders and all(not name.startswith(".") for name in folders), "what is there is whole"
+    small_disk("20m")
+    assert kedro(*command).returncode == 0
+    assert (project / "data/08_reporting/full/summary.json").exists()
 
 
 @pytest.mark.parametrize("pipeline", ["frozen", "domain_randomisation"])

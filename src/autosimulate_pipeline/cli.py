@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
+from kedro.io import DatasetError
 from rich.console import Console
 from rich.markup import escape
 
@@ -81,7 +83,7 @@ def fail(error: Exception, *, can_go_on: bool) -> None:
     """Ends the process with 1 and the error's own words; the traceback goes to a file."""
     log = Path("logs") / "last_error.txt"
     console = Console(stderr=True, highlight=False)
-    console.print(f"[bold red]error:[/] {escape(str(error) or type(error).__name__)}", soft_wrap=True)
+    console.print(f"[bold red]error:[/] {escape(_words_of(error))}", soft_wrap=True)
     if can_go_on and not isinstance(error, ConfigurationError):
         console.print("what was finished is kept: the same command goes on from there", soft_wrap=True)
     try:
@@ -91,6 +93,17 @@ def fail(error: Exception, *, can_go_on: bool) -> None:
     except OSError:  # a full disk is no reason to say less
         traceback.print_exception(error)
     sys.exit(1)
+
+
+def _words_of(error: Exception) -> str:
+    """What went wrong; of a dataset that the system would not write or read, which file, and the system's reason."""
+    cause: BaseException | None = error
+    while isinstance(cause, DatasetError):
+        cause = cause.__cause__
+    path = re.search(r"filepath='([^']*)'", str(error))
+    if isinstance(cause, OSError) and cause.strerror and path:
+        return f"{os.path.relpath(path[1])}: {cause.strerror}"
+    return str(error) or type(error).__name__
 
 
 run = click.Command("run", params=kedro_run.params, callback=run_pipeline, help=run_pipeline.__doc__)
