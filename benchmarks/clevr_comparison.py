@@ -45,7 +45,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "lts": {},
 }
 OWN_NETWORKS = {"autosimulate": scratch, "domain_randomisation": scratch, "frozen": polished}
-"""What is made of the images of a search itself; from scratch would take long for ψ's start, and learn nothing."""
+"""What is made of all the images of a search: a network from scratch; polished where ψ stays at a useless start."""
 
 NUM_FRESH = 100
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from autosimulate_pipeline.evaluation.comparison import Interval
 
@@ -43,6 +44,9 @@ def by_cost(curves: Mapping[str, Sequence[Curve]], cost: str, value: str) -> Fig
             medians = np.median([np.interp(shared, run.costs, run.values) for run in runs], axis=0)
             axes.plot(shared, medians, color=colour, linewidth=2, label=method)
     axes.set(xscale="log", xlabel=f"{cost} (logarithmic)", ylabel=value, ylim=(0, 1))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     _calm(axes)
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     return figure
@@ -96,4 +100,5 @@ def time_by_stage(seconds: Mapping[str, Mapping[str, float]]) -> Figure:
 def _calm(axes: Axes) -> None:
     axes.tick_params(labelsize=8)
     axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
