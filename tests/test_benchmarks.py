@@ -26,9 +26,7 @@ def test_cost_of_the_hypergradient_at_its_smallest(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_comparison_of_methods_at_its_smallest(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_comparison_of_methods_at_its_smallest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that learns, a control and a search by rewards, as smoke runs; the second call runs nothing."""
     monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
     runs, comparison = (importlib.import_module(name) for name in ("clevr_runs", "clevr_comparison"))
@@ -36,18 +34,8 @@ def test_comparison_of_methods_at_its_smallest(
     monkeypatch.setattr(runs, "RESULTS", project)
     monkeypatch.setattr(runs, "ENVIRONMENT", "smoke")
     monkeypatch.setattr(comparison, "NUM_FRESH", 6)
-    arguments = [
-        "--seeds",
-        "1",
-        "--methods",
-        "autosimulate",
-        "domain_randomisation",
-        "random",
-        "--sizes",
-        "4",
-        "--write",
-    ]
-    comparison.main(arguments)
+    what, how = ["--seeds", "1", "--methods"], ["--budgets", "16", "24", "--sizes", "4", "--write"]
+    comparison.main([*what, "autosimulate", "domain_randomisation", "random", *how])
 
     tables = (project / "clevr_tables.md").read_text()
     assert tables.count("### ") == 10
@@ -55,7 +43,6 @@ def test_comparison_of_methods_at_its_smallest(
     assert all((project / f"clevr_{name}.png").is_file() for name in ("images", "seconds", "fresh", "own", "time"))
     networks = sorted((project / "data/07_model_output/clevr-networks").iterdir())
     changed = [path.stat().st_mtime_ns for path in networks]
-    capsys.readouterr()
-    comparison.main([*arguments[:3], "random", *arguments[-6:]])
+    comparison.main([*what, "random", *how])
     assert [path.stat().st_mtime_ns for path in networks] == changed
     assert (project / "clevr_tables.md").read_text() == tables

@@ -200,7 +200,8 @@ def test_grid_runs_what_is_missing_and_tests_the_best_alone(project: Path) -> No
             "SELECT name, run_uuid, status FROM runs WHERE name LIKE 'smoke-grid-tiny%'"
         ).fetchall()
         children = database.execute(
-            "SELECT name, tags.value FROM tags JOIN runs USING (run_uuid) WHERE key = 'mlflow.parentRunId'"
+            "SELECT name, tags.value FROM tags JOIN runs USING (run_uuid) "
+            "WHERE key = 'mlflow.parentRunId' AND name LIKE 'smoke-grid-tiny%'"
         ).fetchall()
         points = database.execute(
             "SELECT name, key FROM metrics JOIN runs USING (run_uuid) WHERE name LIKE 'smoke-grid-tiny%'"
