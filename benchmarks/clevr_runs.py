@@ -11,10 +11,12 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
 import torch
+from joblib.externals.loky import get_reusable_executor
 from kedro.framework.startup import bootstrap_project
 
 from autosimulate_pipeline.configuration import Parameters, check_parameters
@@ -154,7 +156,7 @@ def answer(questions: Iterable[Question], num_jobs: int) -> None:
     """Works out the answers that are not kept yet, one core each; afterwards asking costs nothing."""
     asked = list(questions)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_jobs, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(num_jobs, context, initializer=_prepare_process) as pool:
         futures = [pool.submit(function, trial, *arguments) for function, trial, arguments in asked]
         for number, future in enumerate(as_completed(futures), 1):
             future.result()
@@ -184,6 +186,12 @@ def arguments(description: str, seeds: Sequence[int]) -> argparse.ArgumentParser
 def use_project() -> None:
     """From here on Kedro's settings are the project's."""
     bootstrap_project(PROJECT)
+
+
+def _prepare_process() -> None:
+    """One core for each; at its end a process takes its render workers with it, which else idle for minutes first."""
+    torch.set_num_threads(1)
+    Finalize(None, lambda: get_reusable_executor(reuse=True).shutdown(kill_workers=True), exitpriority=10)
 
 
 def _judged(trial: Trial, key: tuple[Any, ...], weights: Callable[[], Weights]) -> Reports:
