@@ -153,21 +153,20 @@ def merged(rows: pd.DataFrame, file: Path) -> pd.DataFrame:
 def report(networks: pd.DataFrame, progress: pd.DataFrame) -> str:
     """All tables as Markdown."""
     fresh_networks = networks[networks["network"] == "fresh"]
-    hundred = fresh_networks[fresh_networks["size"] == NUM_FRESH]
-    own = networks[networks["network"] == "own"]
+    same_size, own = of_same_size(networks), networks[networks["network"] == "own"]
     alone = networks[networks["network"] == "validation_alone"]
     last = networks["images"].max()
     parts = []
     for metric, name in METRICS.items():
         at_end = {
-            "100 fresh images": hundred[hundred["images"] == last],
+            f"{NUM_FRESH} fresh images": same_size[same_size["images"] == last],
             "own images": own[own["images"] == last],
             "": alone.assign(method="validation only"),
         }
         parts += [
             f"### Test {name} of every seed\n\n{by_seed(at_end, f'test_{metric}')}",
-            f"### Test {name} of a network trained on 100 fresh images from ψ, by images of the search\n\n"
-            f"{means(hundred, 'images', f'test_{metric}')}",
+            f"### Test {name} of a network trained on {NUM_FRESH} fresh images from ψ, by images of the search\n\n"
+            f"{means(same_size, 'images', f'test_{metric}')}",
             f"### Test {name} of a network trained on the images of the search\n\n"
             f"{means(own, 'images', f'test_{metric}')}",
         ]
@@ -177,6 +176,11 @@ def report(networks: pd.DataFrame, progress: pd.DataFrame) -> str:
     parts.append(f"### Images (seconds) until validation mIoU is reached\n\n{until_reached(progress)}")
     parts.append(f"### Seconds of a search, median over seeds\n\n{times(progress)}")
     return "\n\n".join(parts)
+
+
+def of_same_size(networks: pd.DataFrame) -> pd.DataFrame:
+    """The networks on `NUM_FRESH` fresh images: those that show what a ψ is worth."""
+    return networks[(networks["network"] == "fresh") & (networks["size"] == NUM_FRESH)]
 
 
 def by_seed(groups: dict[str, pd.DataFrame], column: str) -> str:
@@ -251,13 +255,12 @@ def draw(networks: pd.DataFrame, progress: pd.DataFrame, folder: Path) -> None:
             for method, of_method in frame.groupby("method", sort=False)
         }
 
-    hundred = networks[(networks["network"] == "fresh") & (networks["size"] == NUM_FRESH)]
     own = networks[networks["network"] == "own"]
-    spent = "images rendered in the search"
+    spent, fresh_title = "images rendered in the search", f"test mIoU, {NUM_FRESH} fresh images from ψ"
     figures: dict[str, Callable[[], Any]] = {
         "images": lambda: by_cost(curves("images"), "images rendered", "best validation mIoU so far"),
         "seconds": lambda: by_cost(curves("total"), "seconds on one core", "best validation mIoU so far"),
-        "fresh": lambda: at_points(interval_by(hundred, "images"), spent, "test mIoU, 100 fresh images from ψ"),
+        "fresh": lambda: at_points(interval_by(of_same_size(networks), "images"), spent, fresh_title),
         "own": lambda: at_points(interval_by(own, "images"), spent, "test mIoU, the search's own images"),
         "time": lambda: time_by_stage(ends(progress)),
     }

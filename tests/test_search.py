@@ -268,7 +268,7 @@ def test_parts_of_the_influence_add_up_to_it() -> None:
     tolerance = {"atol": 1e-3 * float(whole.influences.abs().max()), "rtol": 0}
     assert influences.parts.shape == (6, 4)
     torch.testing.assert_close(influences.values, whole.influences.double(), **tolerance)
-    objects = sum(influences.without_other_objects(category) for category in (1, 2, 3)) - 2 * influences.parts[:, 0]
+    objects = sum(influences.credited_to(category) for category in (1, 2, 3)) - 2 * influences.parts[:, 0]
     torch.testing.assert_close(objects, influences.values)
 
 

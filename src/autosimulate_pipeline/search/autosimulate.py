@@ -61,15 +61,8 @@ class AutoSimulate(SearchMethod):
             baseline = leave_one_out_baseline(influences.values)
             gradient = score_function_gradient(distribution.score(observation.draws), influences.values, baseline)
             owners = observation.owners if search.credit == "category" else {}
-            advantages = torch.stack(
-                [
-                    normalised_advantages(
-                        influences.without_other_objects(owners[name]) if name in owners else influences.values
-                    )
-                    for name in distribution.parameters
-                ],
-                dim=1,
-            )
+            credited = (influences.credited_to(owners.get(name)) for name in distribution.parameters)
+            advantages = torch.stack([normalised_advantages(values) for values in credited], dim=1)
             direction = distribution.standardised_gradient(advantages, observation.draws).clamp(-1, 1)
             num_steps_taken = state.iteration - int(before_fit)
             moved = distribution.stepped(direction, search.step_size * search.step_decay**num_steps_taken)

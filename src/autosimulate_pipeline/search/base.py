@@ -94,9 +94,9 @@ class Influences:
         """f(s_k), shape (K,)."""
         return self.parts.sum(dim=1)
 
-    def without_other_objects(self, category: int) -> Tensor:
-        """f(s_k) less what the pixels of objects of other categories add to it, shape (K,)."""
-        return self.parts[:, 0] + self.parts[:, category]
+    def credited_to(self, category: int | None) -> Tensor:
+        """f(s_k) less what the pixels of objects of other categories add to it; all of it for None; shape (K,)."""
+        return self.values if category is None else self.parts[:, 0] + self.parts[:, category]
 
 
 @dataclass(frozen=True, eq=False)
