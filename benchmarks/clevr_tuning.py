@@ -1,0 +1,64 @@
+"""Settings of the baselines, tried one beside the other on the default experiment.
+
+    python benchmarks/clevr_tuning.py [--seeds 20 21] [--jobs 2] [--methods bayesian lts]
+
+A setting is worth what a network trained on 100 fresh images of its answer does on the validation images; test images
+play no part. Seeds and hidden images are those of the ablations, not of the comparison. Prints a table and keeps it in
+data/08_reporting/clevr-tuning/. Everything is kept: stop it, call it again. Two cores take about five minutes a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import clevr_runs
+from clevr_ablations import HIDDEN_SEED, answer_of
+from clevr_runs import fresh, interval, markdown
+
+NAME = "clevr-tuning"
+SEEDS = (20, 21)
+
+TRIED: dict[str, dict[str, dict[str, Any]]] = {
+    "bayesian": {
+        "default": {},
+        "widths of p_ψ × 0.25": {"search.trials.width_factor": 0.25},
+        "widths of p_ψ × 1": {"search.trials.width_factor": 1},
+        "K = 50, 15 trials": {"loop.num_images": 50, "loop.num_iterations": 15},
+    },
+    "lts": {
+        "default": {},
+        "policy twice as wide": {"search.lts.policy_width": 2},
+        "step twice as long": {"search.lts.step_size": 2},
+        "K = 15, 50 trials": {"loop.num_images": 15, "loop.num_iterations": 50},
+    },
+}
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """Runs what is missing, then prints the table."""
+    parser = clevr_runs.arguments(str(__doc__), SEEDS)
+    parser.add_argument("--methods", nargs="+", choices=TRIED, default=list(TRIED))
+    options = parser.parse_args(command_line)
+    clevr_runs.use_project()
+    hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
+    shared = hidden | clevr_runs.reference_folders(NAME, hidden)
+    runs = {
+        (method, setting): clevr_runs.searches(f"tuning-{method}-{number}", method, overrides | shared, options.seeds)
+        for method in options.methods
+        for number, (setting, overrides) in enumerate(TRIED[method].items())
+    }
+    clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
+    clevr_runs.answer(
+        [(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], options.jobs
+    )
+    rows = []
+    for (method, setting), trials in runs.items():
+        judged = [fresh(trial, *answer_of(trial))["validation"] for trial in trials]
+        rows.append([f"{method}, {setting}", interval(r.miou for r in judged), interval(r.map for r in judged)])
+    table = markdown(["setting", "validation mIoU", "validation mAP"], rows)
+    (clevr_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
