@@ -65,9 +65,7 @@ def main(command_line: list[str] | None = None) -> None:
         if variant in options.only
     }
     clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
-    clevr_runs.answer(
-        [(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], options.jobs
-    )
+    clevr_runs.answer([(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], options.jobs)
     rows = []
     for variant, trials in runs.items():
         tested = [fresh(trial, *answer_of(trial))["test"] for trial in trials]

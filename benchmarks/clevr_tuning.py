@@ -48,9 +48,7 @@ def main(command_line: list[str] | None = None) -> None:
         for number, (setting, overrides) in enumerate(TRIED[method].items())
     }
     clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
-    clevr_runs.answer(
-        [(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], options.jobs
-    )
+    clevr_runs.answer([(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], options.jobs)
     rows = []
     for (method, setting), trials in runs.items():
         judged = [fresh(trial, *answer_of(trial))["validation"] for trial in trials]
