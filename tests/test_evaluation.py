@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from autosimulate_pipeline.evaluation import ap_by_category, evaluation_report, iou_by_category
+from autosimulate_pipeline.evaluation import evaluation_report, iou_by_category, precisions_by_category
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Prediction
 
 CATEGORIES = ("cube", "ball", "cone")
@@ -30,7 +30,7 @@ def labelled(mask, categories):
 def predicted(mask, categories, scores):
     semantic = np.array((0, *categories), dtype=np.uint8)[mask]
     masks = np.stack([mask == number for number in range(1, len(categories) + 1)]) if categories else mask[None][:0] > 0
-    return Prediction(semantic, masks, categories, scores)
+    return Prediction(categories, scores, semantic, masks)
 
 
 def random_case(seed, num_images=12):
@@ -49,7 +49,23 @@ def random_case(seed, num_images=12):
     return AnnotatedDataset(CATEGORIES, tuple(images)), predictions
 
 
-def pycocotools_ap(dataset, predictions):
+def as_boxes(dataset, predictions):
+    """The same case for a detector: labels with boxes alone, predictions with the boxes around their masks."""
+    images = [
+        AnnotatedImage(image.image, image.instance_mask * 0, image.instance_categories, instance_boxes=image.boxes)
+        for image in dataset.images
+    ]
+    detected = []
+    for prediction in predictions:
+        numbered = np.zeros(dataset.images[0].instance_mask.shape, dtype=np.uint8)
+        for number, mask in enumerate(prediction.instance_masks, start=1):
+            numbered[mask] = number
+        around = labelled(numbered, prediction.instance_categories).boxes
+        detected.append(Prediction(prediction.instance_categories, prediction.instance_scores, instance_boxes=around))
+    return AnnotatedDataset(dataset.categories, tuple(images)), detected
+
+
+def pycocotools_ap(dataset, predictions, kind="segm"):
     images, labels, results = [], [], []
     for image_id, (image, prediction) in enumerate(zip(dataset.images, predictions, strict=True), start=1):
         height, width = image.instance_mask.shape
@@ -58,13 +74,16 @@ def pycocotools_ap(dataset, predictions):
             rle = coco_mask.encode(np.asfortranarray(image.instance_mask == number, dtype=np.uint8))
             labels.append(
                 {"id": len(labels) + 1, "image_id": image_id, "category_id": category, "segmentation": rle}
-                | {"area": int(coco_mask.area(rle)), "iscrowd": 0}
+                | {"area": int(coco_mask.area(rle)), "iscrowd": 0, "bbox": coco_mask.toBbox(rle).tolist()}
             )
         for mask, category, score in zip(
             prediction.instance_masks, prediction.instance_categories, prediction.instance_scores, strict=True
         ):
             rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-            results.append({"image_id": image_id, "category_id": category, "segmentation": rle, "score": score})
+            results.append(
+                {"image_id": image_id, "category_id": category, "score": score}
+                | ({"segmentation": rle} if kind == "segm" else {"bbox": coco_mask.toBbox(rle).tolist()})
+            )
     labelled_coco = COCO()
     labelled_coco.dataset = {
         "info": {},
@@ -73,7 +92,7 @@ def pycocotools_ap(dataset, predictions):
         "categories": [{"id": i, "name": name} for i, name in enumerate(dataset.categories, start=1)],
     }
     labelled_coco.createIndex()
-    coco_eval = COCOeval(labelled_coco, labelled_coco.loadRes(results), "segm")
+    coco_eval = COCOeval(labelled_coco, labelled_coco.loadRes(results), kind)
     coco_eval.evaluate()
     coco_eval.accumulate()
     coco_eval.summarize()
@@ -87,8 +106,34 @@ def test_ap_equals_pycocotools(seed):
     report = evaluation_report(predictions, torch.ones(len(dataset)), dataset)
     assert report.map == pytest.approx(reference.stats[0], abs=1e-6)  # both average the same 101 recalls in float64
     assert 0.05 < report.map < 0.95
+    assert report.map50 == pytest.approx(reference.stats[1], abs=1e-6)
     for index, name in enumerate(("cube", "ball")):
         assert report.ap_by_category[name] == pytest.approx(reference.eval["precision"][:, :, index, 0, -1].mean())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_ap_of_boxes_equals_pycocotools(seed):
+    dataset, predictions = random_case(seed)
+    reference = pycocotools_ap(dataset, predictions, "bbox")
+    dataset, predictions = as_boxes(dataset, predictions)
+    report = evaluation_report(predictions, torch.ones(len(dataset)), dataset)
+    assert report.map == pytest.approx(reference.stats[0], abs=1e-6)
+    assert report.map50 == pytest.approx(reference.stats[1], abs=1e-6)
+    assert report.miou == 0 and not report.iou_by_category
+
+
+def test_instances_that_can_hardly_be_seen_cost_nothing():
+    two_boxes = np.array([[0.0, 0.0, 8.0, 8.0], [12.0, 12.0, 10.0, 10.0]])
+
+    def detector(fractions, found):
+        image = AnnotatedImage(
+            np.zeros((24, 30, 3), np.uint8), np.zeros((24, 30), np.uint8), (1, 1), two_boxes, fractions
+        )
+        prediction = Prediction((1,) * len(found), (0.9, 0.8)[: len(found)], instance_boxes=two_boxes[found])
+        return evaluation_report([prediction], torch.ones(1), AnnotatedDataset(CATEGORIES, (image,))).map
+
+    assert detector((1.0, 0.05), [0]) == detector((1.0, 0.05), [1, 0]) == 1.0  # missed or found: no matter
+    assert detector((1.0, 0.5), [0]) == pytest.approx(51 / 101)  # half of the 101 recalls are reached
 
 
 def test_a_perfect_prediction_scores_one_and_an_empty_one_zero():
@@ -114,7 +159,8 @@ def test_a_wrong_category_costs_the_iou_of_the_label_and_not_of_itself():
     dataset = AnnotatedDataset(CATEGORIES, (labelled(mask, (1, 2)),))
     prediction = [predicted(mask, (1, 3), (0.9, 0.9))]
     assert iou_by_category(prediction, dataset) == {"cube": 1.0, "ball": 0.0}
-    assert ap_by_category(prediction, dataset) == {"cube": pytest.approx(1.0), "ball": 0.0}
+    precisions = precisions_by_category(prediction, dataset)
+    assert {name: values.mean() for name, values in precisions.items()} == {"cube": pytest.approx(1.0), "ball": 0.0}
 
 
 def test_wrong_input_is_named():

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+MIN_VISIBLE_FRACTION = 0.1
+"""Instances of which less can be seen count neither in training nor in evaluation, as in the BOP benchmark."""
+
 Scene = Mapping[str, float | int | str]
 """One draw from p_ψ as the simulator gets it: simulator parameter by name, in its own units, inside its range."""
 
@@ -24,32 +27,83 @@ def ignore_progress(_num_finished: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
+class Geometry:
+    """Where the camera and the instances of an image are: what the BOP format adds to masks.
+
+    The camera is OpenCV's: x to the right, y down, z forwards; the pixel in row i and column j has its centre at (j, i).
+
+    Attributes:
+        camera_matrix: K in pixels, shape (3, 3).
+        rotations: from each model's coordinates to the camera's, shape (num_instances, 3, 3).
+        translations_mm: shape (num_instances, 3).
+        depth_mm: z of the surface at each pixel, 0 where there is none, shape (height, width), float32; None: unknown.
+        full_masks: each instance as if nothing hid it, shape (num_instances, height, width); None: unknown.
+    """
+
+    camera_matrix: NDArray[np.float64]
+    rotations: NDArray[np.float64]
+    translations_mm: NDArray[np.float64]
+    depth_mm: NDArray[np.float32] | None = None
+    full_masks: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class AnnotatedImage:
     """An image with its instances.
 
     Attributes:
         image: sRGB, shape (height, width, 3), uint8.
         instance_mask: shape (height, width), uint8; 0 is background, i belongs to the i-th instance. Every instance
-            has at least one pixel.
+            has at least one pixel, unless the image's source has boxes and no masks: then it is 0 everywhere.
         instance_categories: for instance i = 1, 2, … its category, an index from 1 into the dataset's `categories`.
+        instance_boxes: [x, y, width, height] of each instance's full extent in pixels, hidden parts included, shape
+            (num_instances, 4); it may reach beyond the image. None: `boxes` are those around the visible pixels.
+        visible_fractions: share of each instance's pixels that nothing hides, in [0, 1]; None: all count.
+        geometry: camera and poses, where the image's source has them.
     """
 
     image: NDArray[np.uint8]
     instance_mask: NDArray[np.uint8]
     instance_categories: tuple[int, ...]
+    instance_boxes: NDArray[np.float64] | None = None
+    visible_fractions: tuple[float, ...] | None = None
+    geometry: Geometry | None = None
 
     @property
     def semantic_mask(self) -> NDArray[np.uint8]:
         """The category at each pixel, 0 for background, shape (height, width), uint8."""
         return np.array((0, *self.instance_categories), dtype=np.uint8)[self.instance_mask]
 
+    @property
+    def boxes(self) -> NDArray[np.float64]:
+        """[x, y, width, height] of each instance, in pixels, shape (num_instances, 4)."""
+        if self.instance_boxes is not None:
+            return self.instance_boxes
+        boxes = np.zeros((len(self.instance_categories), 4))
+        for index in range(len(boxes)):
+            rows, columns = (np.flatnonzero((self.instance_mask == index + 1).any(axis)) for axis in (1, 0))
+            boxes[index] = columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
+        return boxes
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which instances can be seen well enough to count, shape (num_instances,)."""
+        if self.visible_fractions is None:
+            return np.ones(len(self.instance_categories), dtype=bool)
+        return np.array(self.visible_fractions) >= MIN_VISIBLE_FRACTION
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedDataset:
-    """Images of any size that share their categories (background not among them)."""
+    """Images of any size that share their categories (background not among them).
+
+    Attributes:
+        object_ids: the BOP object id of each category; None: the categories are no BOP objects.
+    """
 
     categories: tuple[str, ...]
     images: tuple[AnnotatedImage, ...]
+    object_ids: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,16 +114,19 @@ class Prediction:
     """What a task model says about one image, at that image's own size.
 
     Attributes:
-        semantic_mask: category at each pixel, 0 for background, shape (height, width), uint8.
-        instance_masks: shape (num_instances, height, width), bool.
         instance_categories: category of each instance, from 1.
         instance_scores: confidence of each instance in [0, 1].
+        semantic_mask: category at each pixel, 0 for background, shape (height, width), uint8; None from a detector.
+        instance_masks: shape (num_instances, height, width), bool; None from a detector.
+        instance_boxes: [x, y, width, height] of each instance in pixels, shape (num_instances, 4); None from a
+            segmentation.
     """
 
-    semantic_mask: NDArray[np.uint8]
-    instance_masks: NDArray[np.bool_]
     instance_categories: tuple[int, ...]
     instance_scores: tuple[float, ...]
+    semantic_mask: NDArray[np.uint8] | None = None
+    instance_masks: NDArray[np.bool_] | None = None
+    instance_boxes: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,14 +135,17 @@ class EvaluationReport:
 
     Attributes:
         loss: mean per-image loss, that is L_val(θ).
-        map: COCO mask AP@[.5:.95], mean over the object categories, in [0, 1].
-        miou: intersection over union, summed over images and averaged over the object categories, in [0, 1].
+        map: COCO AP@[.5:.95] of masks, or of boxes for a detector; mean over the object categories, in [0, 1].
+        map50: the same at IoU 0.5 alone.
+        miou: intersection over union, summed over images and averaged over the object categories, in [0, 1]; 0 for a
+            detector.
         ap_by_category, iou_by_category: the terms of the two means, by category name.
         num_images: how many images were evaluated; 0 where there was nothing to do, for the search had stopped.
     """
 
     loss: float = 0.0
     map: float = 0.0
+    map50: float = 0.0
     miou: float = 0.0
     ap_by_category: dict[str, float] = field(default_factory=dict)
     iou_by_category: dict[str, float] = field(default_factory=dict)

@@ -1,5 +1,5 @@
 """Evaluation: how well predictions agree with labels."""
 
-from autosimulate_pipeline.evaluation.metrics import ap_by_category, evaluation_report, iou_by_category
+from autosimulate_pipeline.evaluation.metrics import evaluation_report, iou_by_category, precisions_by_category
 
-__all__ = ["ap_by_category", "evaluation_report", "iou_by_category"]
+__all__ = ["evaluation_report", "iou_by_category", "precisions_by_category"]

@@ -1,4 +1,4 @@
-"""How well predictions agree with labels: loss, COCO mask AP and mIoU.
+"""How well predictions agree with labels: loss, COCO AP of masks or boxes, and mIoU.
 
 AP comes from faster-coco-eval itself and not through torchmetrics: the same numbers without its seconds of imports.
 """
@@ -18,7 +18,7 @@ from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, Pr
 
 
 def evaluation_report(predictions: Sequence[Prediction], losses: Tensor, dataset: AnnotatedDataset) -> EvaluationReport:
-    """Loss, mask AP@[.5:.95] and IoU of predictions for a labelled dataset.
+    """Loss, AP@[.5:.95] and IoU of predictions for a labelled dataset; a detector has AP of boxes, and no IoU.
 
     A category that no image of the dataset shows has no AP and no IoU: it is left out of both means and both
     dictionaries. Its false predictions still cost the IoU of what they cover.
@@ -37,30 +37,33 @@ def evaluation_report(predictions: Sequence[Prediction], losses: Tensor, dataset
             f"got {len(predictions)} and {len(losses)}"
         )
     for index, (prediction, image) in enumerate(zip(predictions, dataset.images, strict=True)):
-        if prediction.semantic_mask.shape != image.instance_mask.shape:
-            size, wanted = prediction.semantic_mask.shape, image.instance_mask.shape
-            raise ValueError(f"prediction {index} must have its image's size {wanted}, got {size}")
+        mask, wanted = prediction.semantic_mask, image.instance_mask.shape
+        if mask is not None and mask.shape != wanted:
+            raise ValueError(f"prediction {index} must have its image's size {wanted}, got {mask.shape}")
     if not bool(losses.isfinite().all()):
         raise ValueError(f"losses must be finite, got {losses[~losses.isfinite()][0].item()}")
-    iou = iou_by_category(predictions, dataset)
-    if not iou:
+    precisions = precisions_by_category(predictions, dataset)
+    if not precisions:
         raise ValueError("dataset must show at least one object to evaluate on, got background alone")
-    ap = ap_by_category(predictions, dataset)
+    iou = iou_by_category(predictions, dataset)
     return EvaluationReport(
         loss=float(losses.mean()),
-        map=float(np.mean(list(ap.values()))),
-        miou=float(np.mean(list(iou.values()))),
-        ap_by_category=ap,
+        map=float(np.mean(list(precisions.values()))),
+        map50=float(np.mean([of_category[0] for of_category in precisions.values()])),
+        miou=float(np.mean(list(iou.values()))) if iou else 0.0,
+        ap_by_category={name: float(of_category.mean()) for name, of_category in precisions.items()},
         iou_by_category=iou,
         num_images=len(dataset),
     )
 
 
 def iou_by_category(predictions: Sequence[Prediction], dataset: AnnotatedDataset) -> dict[str, float]:
-    """Intersection over union of each category in the labels, both summed over the images, in [0, 1]."""
+    """Intersection over union of each category in the labels, both summed over the images, in [0, 1]; none of boxes."""
     num_classes = len(dataset.categories) + 1
     confusion = np.zeros((num_classes, num_classes), dtype=np.int64)  # labelled category by predicted category
     for prediction, image in zip(predictions, dataset.images, strict=True):
+        if prediction.semantic_mask is None:
+            return {}
         pairs = image.semantic_mask.astype(np.int64) * num_classes + prediction.semantic_mask
         confusion += np.bincount(pairs.ravel(), minlength=num_classes**2).reshape(num_classes, num_classes)
     intersection, labelled, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
@@ -71,21 +74,44 @@ def iou_by_category(predictions: Sequence[Prediction], dataset: AnnotatedDataset
     }
 
 
-def ap_by_category(predictions: Sequence[Prediction], dataset: AnnotatedDataset) -> dict[str, float]:
-    """COCO mask AP@[.5:.95] of each category in the labels, in [0, 1]; at most 100 instances count for an image."""
+def precisions_by_category(
+    predictions: Sequence[Prediction], dataset: AnnotatedDataset
+) -> dict[str, NDArray[np.float64]]:
+    """COCO AP of each category in the labels at IoU .5, .55, … .95, shape (10,), in [0, 1].
+
+    Of boxes if the predictions are boxes, otherwise of masks; at most 100 instances count for an image. Instances that
+    can hardly be seen (`AnnotatedImage.counted`) are ignored: neither to miss nor to find one costs anything.
+    """
+    by_boxes = any(prediction.instance_boxes is not None for prediction in predictions)
     images: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     detections: list[dict[str, Any]] = []
+    shown: set[int] = set()
     for image_id, (prediction, image) in enumerate(zip(predictions, dataset.images, strict=True), start=1):
         height, width = image.instance_mask.shape
         images.append({"id": image_id, "height": height, "width": width})
-        numbers = np.arange(1, len(image.instance_categories) + 1, dtype=np.uint8)
-        labels += _annotations(image_id, image.instance_mask == numbers[:, None, None], image.instance_categories)
-        detected = _annotations(image_id, prediction.instance_masks, prediction.instance_categories)
+        if prediction.instance_boxes is not None:
+            of_image = _box_annotations(image_id, image.boxes, image.instance_categories)
+            detected = _box_annotations(image_id, prediction.instance_boxes, prediction.instance_categories)
+        elif prediction.instance_masks is not None:
+            numbers = np.arange(1, len(image.instance_categories) + 1, dtype=np.uint8)
+            masks = image.instance_mask == numbers[:, None, None]
+            of_image = _mask_annotations(image_id, masks, image.instance_categories)
+            detected = _mask_annotations(image_id, prediction.instance_masks, prediction.instance_categories)
+        else:
+            raise ValueError(f"prediction {image_id - 1} must have instance_boxes or instance_masks, got neither")
+        for annotation, counts in zip(of_image, image.counted, strict=True):
+            if counts:
+                shown.add(annotation["category_id"])
+            else:
+                annotation["area"] = 0  # outside the range of areas that is evaluated, and so ignored
+        labels += of_image
         detections += [
             {**annotation, "score": score}
             for annotation, score in zip(detected, prediction.instance_scores, strict=True)
         ]
+    if not shown:
+        return {}
     for annotation_id, annotation in enumerate(labels, start=1):  # the matcher takes id 0 for "no match"
         annotation["id"] = annotation_id
     labelled = COCO(
@@ -95,16 +121,25 @@ def ap_by_category(predictions: Sequence[Prediction], dataset: AnnotatedDataset)
             "annotations": labels,
         }
     )
-    coco_eval = COCOeval_faster(labelled, labelled.loadRes(detections), "segm", print_function=lambda _message: None)
+    kind = "bbox" if by_boxes else "segm"
+    coco_eval = COCOeval_faster(labelled, labelled.loadRes(detections), kind, print_function=lambda _message: None)
+    coco_eval.params.areaRng, coco_eval.params.areaRngLbl = [[1e-9, 1e10]], ["all"]
     coco_eval.evaluate()
     coco_eval.accumulate()
-    # Axes: IoU threshold, recall, category, area range (0: all), number of detections (-1: 100).
+    # Axes: IoU threshold, recall, category, area range, number of detections (-1: 100).
     precision = coco_eval.eval["precision"][:, :, :, 0, -1]
-    shown = {category for image in dataset.images for category in image.instance_categories}
-    return {dataset.categories[index - 1]: float(precision[:, :, index - 1].mean()) for index in sorted(shown)}
+    return {dataset.categories[index - 1]: precision[:, :, index - 1].mean(axis=1) for index in sorted(shown)}
 
 
-def _annotations(image_id: int, masks: NDArray[np.bool_], categories: Sequence[int]) -> list[dict[str, Any]]:
+def _box_annotations(image_id: int, boxes: NDArray[np.float64], categories: Sequence[int]) -> list[dict[str, Any]]:
+    """COCO annotations of one image's boxes [x, y, width, height], shape (num_instances, 4)."""
+    return [
+        {"image_id": image_id, "category_id": category, "iscrowd": 0, "bbox": box.tolist(), "area": box[2] * box[3]}
+        for category, box in zip(categories, boxes, strict=True)
+    ]
+
+
+def _mask_annotations(image_id: int, masks: NDArray[np.bool_], categories: Sequence[int]) -> list[dict[str, Any]]:
     """COCO annotations of one image's instance masks, shape (num_instances, height, width)."""
     return [
         {"image_id": image_id, "category_id": category, "iscrowd": 0, "segmentation": rle, "area": int(area)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, Prediction
@@ -17,6 +18,9 @@ CATEGORY_COLOURS = np.array(
     [(0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233)]
 )
 """Okabe and Ito's palette, safe for the colour-blind; category i has colour i - 1, repeating."""
+
+SHOWN_SCORE = 0.3
+"""Detections less sure than this are not drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +50,16 @@ def evolution(rows: Sequence[EvolutionRow], shown: AnnotatedDataset) -> Figure:
         for axes, image in zip(axes_row[:NUM_SAMPLES], row.rendered.images, strict=False):
             _show(axes, image.image)
         for axes, image, prediction in zip(axes_row[NUM_SAMPLES + 1 :], shown.images, row.predictions, strict=True):
-            _show(axes, overlaid(image.image, prediction.semantic_mask))
+            _show_prediction(axes, image.image, prediction)
         _label(axes_row[0], f"iteration {row.iteration + 1}")
     for axes, image in zip(grid[-1][NUM_SAMPLES - len(shown) : NUM_SAMPLES], shown.images, strict=True):
         _show(axes, image.image)
     for axes, image in zip(grid[-1][NUM_SAMPLES + 1 :], shown.images, strict=True):
-        _show(axes, overlaid(image.image, image.semantic_mask))
+        if image.instance_boxes is None:
+            _show(axes, overlaid(image.image, image.semantic_mask))
+        else:
+            _show(axes, image.image)
+            _outline(axes, image.boxes[image.counted], np.array(image.instance_categories)[image.counted])
     grid[0][0].set_title("samples from the simulator", loc="left", fontsize=11)
     grid[0][NUM_SAMPLES + 1].set_title("network on validation images", loc="left", fontsize=11)
     grid[-1][NUM_SAMPLES - len(shown)].set_title("validation images", loc="left", fontsize=11)
@@ -130,6 +138,21 @@ def _short(name: str, family: str) -> str:
 
 def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
     axes.imshow(image, interpolation="nearest")
+
+
+def _show_prediction(axes: Axes, image: NDArray[np.uint8], prediction: Prediction) -> None:
+    if prediction.semantic_mask is not None:
+        _show(axes, overlaid(image, prediction.semantic_mask))
+    elif prediction.instance_boxes is not None:
+        _show(axes, image)
+        sure = np.array(prediction.instance_scores) >= SHOWN_SCORE
+        _outline(axes, prediction.instance_boxes[sure], np.array(prediction.instance_categories, dtype=int)[sure])
+
+
+def _outline(axes: Axes, boxes: NDArray[np.float64], categories: NDArray[np.int_]) -> None:
+    for (x, y, width, height), category in zip(boxes, categories, strict=True):
+        colour = CATEGORY_COLOURS[(category - 1) % len(CATEGORY_COLOURS)] / 255
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, linewidth=1.2))
 
 
 def _label(axes: Axes, text: str) -> None:

@@ -20,7 +20,8 @@ class Batch:
 
     Attributes:
         images: values in [-1, 1], shape (K, 3, height, width), floating.
-        targets: category at each pixel, 0 for background, shape (K, height, width), int64.
+        targets: what the loss compares with, shape (K, ...): for a segmentation the category at each pixel, 0 for
+            background, (K, height, width), int64; for a detector the boxes, see `prepare_detection`.
     """
 
     images: Tensor

@@ -130,4 +130,4 @@ def _prediction(logits: Tensor) -> Prediction:
     categories = tuple(int(category) for category in np.unique(semantic_mask) if category > 0)
     masks = semantic_mask == np.array(categories, dtype=np.uint8).reshape(-1, 1, 1)
     scores = (float(probabilities[category][mask].mean()) for category, mask in zip(categories, masks, strict=True))
-    return Prediction(semantic_mask, masks, categories, tuple(scores))
+    return Prediction(categories, tuple(scores), semantic_mask, masks)
