@@ -124,7 +124,7 @@ class TrackingHook(_LoopHook):
         parameters, project = self._parameters, self._context.project_path
         self._tracker = Tracker(settings, project, parameters.run, self._reporting / "mlflow_run_id")
         tags = {"method": pipeline, "mode": parameters.search.mode, "experiment": parameters.experiment}
-        self._tracker.log_parameters(flattened(parameters.model_dump(mode="json")), tags)
+        self._tracker.log_parameters(flattened(parameters.model_dump(mode="json", exclude={"run"})), tags)
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
         if self._tracker is None:
