@@ -272,6 +272,27 @@ def test_parts_of_the_influence_add_up_to_it() -> None:
     torch.testing.assert_close(objects, influences.values)
 
 
+def test_frozen_weights_have_no_part_in_the_influences() -> None:
+    """With v = g, f is the inner product of two gradients: here by backward passes over the trained weights."""
+    simulator = ToySimulator()
+    settings = TaskModelSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder",))
+    model = build_task_model(simulator.categories, settings)
+    table = draw_scenes(START, 4, 0, "frozen")
+    images = simulator.render(scenes_of(table), seeds_of(table))
+    weights, batch = model.initial_weights(0), model.prepare(images)
+    trained = {n: w.requires_grad_() for n, w in weights.items() if not n.startswith("encoder")}
+    losses = model.per_image_losses(weights, batch)
+    rows = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(trained.values()), retain_graph=True)])
+        for loss in losses
+    ]
+    expected = torch.stack(rows) @ torch.stack(rows).mean(0)
+    detached = {name: weight.detach() for name, weight in weights.items()}
+    identity = HypergradientSettings(solver="identity", max_steps=1)
+    values = influences_on(images, images, model, detached, identity).values
+    torch.testing.assert_close(values.float(), expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
 def test_influences_that_are_not_finite_are_refused() -> None:
     method = build("autosimulate")
     draws = START.sample(8, derive_generator(0))

@@ -166,6 +166,29 @@ def test_fit_learns_repeats_bytes_and_leaves_its_input(dataset):
     assert losses[1] < 0.75 * losses[0]
 
 
+def test_frozen_weights_stay_and_the_others_are_trained(dataset):
+    model = build(base_channels=8, frozen=("encoder_1", "encoder_2.0"))
+    start = model.initial_weights(0)
+    settings = TrainingSettings(epochs=1)
+    trained = fit(model, start, model.prepare(dataset), settings, torch.Generator().manual_seed(0))
+    assert list(trained) == list(start)
+    for name, weight in trained.items():
+        assert torch.equal(weight, start[name]) == name.startswith(("encoder_1", "encoder_2.0")), name
+
+
+@pytest.mark.parametrize(
+    ("frozen", "complaint"),
+    [
+        (("encodr",), "task_model.frozen must begin names of weights, such as encoder_1.0.0.weight, got encodr"),
+        (("encoder", "decoder", "classifier"), "task_model.frozen must leave weights to train, got encoder, decoder"),
+    ],
+)
+def test_frozen_parts_must_exist_and_leave_something(dataset, frozen, complaint):
+    model = build(base_channels=8, frozen=frozen)
+    with pytest.raises(ValueError, match=complaint):
+        fit(model, model.initial_weights(0), model.prepare(dataset), TrainingSettings(), torch.Generator())
+
+
 def test_fit_is_adamw_with_a_cosine(dataset):
     model = build()
     weights = {name: weight.double() for name, weight in model.initial_weights(0).items()}

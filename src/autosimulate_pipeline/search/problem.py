@@ -7,7 +7,7 @@ from torch import Tensor
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.search.base import Influences
-from autosimulate_pipeline.task_models import TaskModel, Weights, ravel, unravel
+from autosimulate_pipeline.task_models import TaskModel, Weights, ravel, split_frozen, unravel
 
 
 def influences_on(
@@ -19,20 +19,24 @@ def influences_on(
 ) -> Influences:
     """f(s_k) = vᵀ∇_θ l(s_k; θ) of each rendered image, v = (H + λI)⁻¹∇_θ L_val(θ), by category; float64, on the CPU."""
     batch, validation = task_model.prepare(rendered), task_model.prepare(validation_set)
+    trained, frozen = split_frozen(task_model, weights)
+
+    def at(theta: Tensor) -> Weights:
+        return frozen | unravel(theta, trained)
 
     def outputs(theta: Tensor) -> Tensor:
-        return task_model.outputs(unravel(theta, weights), batch)
+        return task_model.outputs(at(theta), batch)
 
     def losses_of_outputs(values: Tensor) -> Tensor:
         return task_model.losses_of_outputs(values, batch)
 
     problem = ImplicitProblem(
         per_sample_losses=lambda theta: task_model.loss_parts_of_outputs(outputs(theta), batch),
-        validation_loss=lambda theta: task_model.per_image_losses(unravel(theta, weights), validation).mean(),
+        validation_loss=lambda theta: task_model.per_image_losses(at(theta), validation).mean(),
         outputs=outputs,
         losses_of_outputs=losses_of_outputs,
     )
-    values, solution, gradient_norm = validation_influences(problem, ravel(weights), settings)
+    values, solution, gradient_norm = validation_influences(problem, ravel(trained), settings)
     return Influences(
         parts=values.detach().cpu().double(),
         validation_gradient_norm=gradient_norm,

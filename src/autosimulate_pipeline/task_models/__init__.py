@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import nn
 
-from autosimulate_pipeline.task_models.base import Batch, TaskModel, Weights, num_weights, ravel, unravel
+from autosimulate_pipeline.task_models.base import Batch, TaskModel, Weights, num_weights, ravel, split_frozen, unravel
 from autosimulate_pipeline.task_models.lraspp import LRASPP
 from autosimulate_pipeline.task_models.segmentation import SegmentationModel
 from autosimulate_pipeline.task_models.training import TrainingSettings, fit, shrunk_and_perturbed
@@ -29,6 +29,7 @@ __all__ = [
     "num_weights",
     "ravel",
     "shrunk_and_perturbed",
+    "split_frozen",
     "unravel",
 ]
 
@@ -48,6 +49,9 @@ class TaskModelSettings(BaseModel):
     )
     background_weight: float = Field(
         default=0.1, gt=0, le=1, description="weight of a background pixel in the loss; an object's pixel has 1"
+    )
+    frozen: tuple[str, ...] = Field(
+        default=(), description="how the names of those weights begin that stay as they were before the loop"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
 
@@ -72,5 +76,10 @@ def build_task_model(categories: tuple[str, ...], settings: TaskModelSettings) -
     device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
     build_network = partial(TASK_MODELS[settings.type], len(categories) + 1, settings.base_channels)
     return SegmentationModel(
-        build_network, categories, settings.input_size, settings.background_weight, torch.device(device)
+        build_network,
+        categories,
+        settings.input_size,
+        settings.background_weight,
+        torch.device(device),
+        settings.frozen,
     )

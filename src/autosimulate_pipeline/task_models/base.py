@@ -11,7 +11,7 @@ from torch import Tensor
 from autosimulate_pipeline.records import AnnotatedDataset, Prediction
 
 Weights = dict[str, Tensor]
-"""θ: every trained tensor by name. Nothing else about a task model changes in training."""
+"""Every tensor of a network by name; θ are those that are not frozen. Nothing else changes in training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,11 @@ class TaskModel(Protocol):
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Object categories; outputs have one more channel, background, in front."""
+        """Object categories; in outputs and loss parts background stands in front of them."""
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """How the names of those weights begin that stay as they are: no part of θ, see `split_frozen`."""
 
     def initial_weights(self, seed: int) -> Weights:
         """Untrained weights on the model's device, equal for equal seeds; no global generator moves."""
@@ -67,6 +71,24 @@ class TaskModel(Protocol):
 
     def predict(self, weights: Weights, dataset: AnnotatedDataset) -> list[Prediction]:
         """One prediction for each image, at that image's own size."""
+
+
+def split_frozen(task_model: TaskModel, weights: Weights) -> tuple[Weights, Weights]:
+    """θ, the weights that are trained and that the hypergradient differentiates by, and the rest.
+
+    Raises:
+        ValueError: if a prefix in `task_model.frozen` begins no weight's name, or no weight is left to train.
+    """
+    for prefix in task_model.frozen:
+        if not any(name.startswith(prefix) for name in weights):
+            raise ValueError(
+                f"task_model.frozen must begin names of weights, such as {next(iter(weights))}, got {prefix}"
+            )
+    constant = {name: weight for name, weight in weights.items() if name.startswith(task_model.frozen)}
+    trained = {name: weight for name, weight in weights.items() if name not in constant}
+    if not trained:
+        raise ValueError(f"task_model.frozen must leave weights to train, got {', '.join(task_model.frozen)}")
+    return trained, constant
 
 
 def num_weights(weights: Weights) -> int:

@@ -39,8 +39,10 @@ class SegmentationModel:
         input_size: int,
         background_weight: float,
         device: torch.device,
+        frozen: tuple[str, ...] = (),
     ) -> None:
         self.categories = categories
+        self.frozen = frozen
         self._build_network = build_network
         self._input_size = input_size
         self._device = device

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.records import Progress, ignore_progress
-from autosimulate_pipeline.task_models.base import Batch, TaskModel, Weights, ravel, unravel
+from autosimulate_pipeline.task_models.base import Batch, TaskModel, Weights, ravel, split_frozen, unravel
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -75,13 +75,15 @@ def fit(
         raise ValueError("batch must have at least one image to train on, got 0")
     # Convolutions in channels-last order train the U-Net a sixth faster, but forward mode lacks it: so only here.
     batch = Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.targets)
-    theta = ravel(weights).detach()
+    trained, frozen = split_frozen(task_model, weights)
+    theta = ravel(trained).detach()
     first_moment, second_moment = torch.zeros_like(theta), torch.zeros_like(theta)
     num_steps, step = settings.epochs * math.ceil(len(batch) / settings.batch_size), 0
     for epoch in range(1, settings.epochs + 1):
         for indices in torch.split(torch.randperm(len(batch), generator=generator), settings.batch_size):
             theta.requires_grad_()
-            losses = task_model.per_image_losses(unravel(theta, weights), batch[indices.to(batch.targets.device)])
+            current = frozen | unravel(theta, trained)
+            losses = task_model.per_image_losses(current, batch[indices.to(batch.targets.device)])
             (gradient,) = torch.autograd.grad(losses.mean(), theta)
             theta = theta.detach()
             learning_rate = settings.learning_rate_at(step / num_steps)
@@ -98,4 +100,5 @@ def fit(
                 f"training.learning_rate must be lower, got {settings.learning_rate}"
             )
         progress(1)
-    return {name: weight.clone() for name, weight in unravel(theta, weights).items()}
+    result = frozen | unravel(theta, trained)
+    return {name: result[name].clone() for name in weights}
