@@ -49,7 +49,7 @@ OWN_NETWORKS = {"autosimulate": scratch, "domain_randomisation": scratch, "froze
 
 NUM_FRESH = 100
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
-STAGES = [field.name for field in dataclasses.fields(StageSeconds)]
+STAGES = [field.name for field in dataclasses.fields(StageSeconds) if field.name != "pretrain"]
 METRICS = {"miou": "mIoU", "map": "mAP"}
 
 

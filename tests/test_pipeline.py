@@ -12,10 +12,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from pycocotools.coco import COCO
+from safetensors.torch import load_file
 
 from conftest import Kedro
 
@@ -218,3 +220,26 @@ def test_paper_mode_and_early_stop_by_image_budget(project: Path, kedro: Kedro) 
     assert summary["mode"] == "paper"
     assert (summary["iterations"], summary["images_rendered"], len(summary["val_map"])) == (2, 16, 2)
     assert summary["stopped"].startswith("image budget")
+
+
+def test_pretrained_network_is_made_once_and_every_method_sets_out_from_it(project: Path, kedro: Kedro) -> None:
+    overrides = "pretraining.num_images=8,loop.num_iterations=1,task_model.frozen=[encoder_1]"
+    stamps = []
+    for pipeline, first, last in (
+        ("frozen", "weights_000", "weights_001"),
+        ("validation_only", "weights_validation_only", "weights_validation_only"),
+    ):
+        run = f"pretrained-{pipeline}"
+        finished = kedro("--env", "smoke", "--pipeline", pipeline, "--params", f"{overrides},run={run}")
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        (kept,) = (project / "data/06_models").glob("pretraining-*/weights.safetensors")
+        stamps.append(kept.stat().st_mtime_ns)
+        pretrained = load_file(kept)
+        start, end = (load_file(project / "data/06_models" / run / f"{name}.safetensors") for name in (first, last))
+        assert pretrained.keys() == end.keys()
+        for name, weight in pretrained.items():
+            assert torch.equal(start[name], weight) or pipeline == "validation_only"
+            assert torch.equal(end[name], weight) == name.startswith("encoder_1"), name
+        seconds = json.loads((project / "data/08_reporting" / run / "stage_seconds.json").read_text())
+        assert (seconds["pretrain"] > 0) == (len(stamps) == 1)
+    assert stamps[0] == stamps[1]

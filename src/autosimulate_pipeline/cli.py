@@ -41,7 +41,7 @@ def run_pipeline(**options: Any) -> None:
     params.setdefault("run", default_run_name(name, options["env"], params))
     options["params"] = params
     record = run_folder(Path.cwd(), "08_reporting", str(params["run"])) / RECORD_NAME
-    if record.exists() and not any(options[choice] for choice in NODE_CHOICES):
+    if not any(options[choice] for choice in NODE_CHOICES):
         options["only_missing_outputs"] = True
     with failing_in_one_line(record):
         kedro_run.callback(  # type: ignore[misc]  # click knows it may be None; Kedro's is not

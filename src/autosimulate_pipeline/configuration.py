@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
+from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings
 from autosimulate_pipeline.search.simulation import SimulatorSettings
@@ -38,12 +39,20 @@ class Parameters(BaseModel):
     simulator: SimulatorSettings
     reference_data: ReferenceDataSettings
     task_model: TaskModelSettings
+    pretraining: PretrainingSettings = PretrainingSettings.model_validate({})
     training: LoopTrainingSettings
     loop: LoopSettings
     search: SearchSettings
     hypergradient: HypergradientSettings
     final_evaluation: FinalEvaluationSettings
     parallel: ParallelSettings
+
+    @property
+    def pretraining_key(self) -> str:
+        """A hash of all that a pretrained network depends on; runs with the same share it."""
+        used = {"simulator": True, "pretraining": True, "task_model": True}
+        depends_on = self.model_dump_json(include=used, exclude={"task_model": {"device", "frozen"}})
+        return hashlib.sha256(depends_on.encode()).hexdigest()[:16]
 
 
 class ProjectConfigLoader(OmegaConfigLoader):

@@ -19,7 +19,7 @@ from autosimulate_pipeline.run_record import check_run, record_run
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 
-STAGES = ("render", "train", "evaluate", "hypergradient")
+STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
 
 
 class ValidationHook:

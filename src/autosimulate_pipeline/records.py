@@ -30,7 +30,7 @@ def ignore_progress(_num_finished: int) -> None:
 class Geometry:
     """Where the camera and the instances of an image are: what the BOP format adds to masks.
 
-    The camera is OpenCV's: x to the right, y down, z forwards; the pixel in row i and column j has its centre at (j, i).
+    The camera is OpenCV's: x to the right, y down, z forwards; the pixel in row i, column j has its centre at (j, i).
 
     Attributes:
         camera_matrix: K in pixels, shape (3, 3).
@@ -175,8 +175,12 @@ class HypergradientReport:
 
 @dataclass(frozen=True)
 class StageSeconds:
-    """Wall-clock seconds of a run by stage; `other` is all the rest: start-up, Kedro, MLflow, files, figures."""
+    """Wall-clock seconds of a run by stage; `other` is all the rest: start-up, Kedro, MLflow, files, figures.
 
+    `pretrain` is rendering and training before the loop, 0 in a run that found it done.
+    """
+
+    pretrain: float = 0.0
     render: float = 0.0
     train: float = 0.0
     evaluate: float = 0.0

@@ -1,6 +1,6 @@
 """Kedro project settings; see docs.kedro.org. Kedro imports this file, nothing else does."""
 
-from autosimulate_pipeline.configuration import ProjectConfigLoader
+from autosimulate_pipeline.configuration import ProjectConfigLoader, current_parameters
 from autosimulate_pipeline.hooks import ProgressHook, StageClockHook, TrackingHook, ValidationHook
 
 HOOKS = (ValidationHook(), StageClockHook(), TrackingHook(), ProgressHook())
@@ -11,5 +11,6 @@ CONFIG_LOADER_ARGS = {
     "config_patterns": {"mlflow": ["mlflow*"]},
     "base_env": "base",
     "default_run_env": "local",
+    "custom_resolvers": {"pretraining_key": lambda: current_parameters().pretraining_key},
     "merge_strategy": {"parameters": "soft"},  # an environment overrides single keys, not whole blocks
 }

@@ -10,7 +10,16 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import nn
 
-from autosimulate_pipeline.task_models.base import Batch, TaskModel, Weights, num_weights, ravel, split_frozen, unravel
+from autosimulate_pipeline.task_models.base import (
+    Batch,
+    TaskModel,
+    Weights,
+    num_weights,
+    ravel,
+    split_frozen,
+    starting_weights,
+    unravel,
+)
 from autosimulate_pipeline.task_models.lraspp import LRASPP
 from autosimulate_pipeline.task_models.segmentation import SegmentationModel
 from autosimulate_pipeline.task_models.training import TrainingSettings, fit, shrunk_and_perturbed
@@ -30,6 +39,7 @@ __all__ = [
     "ravel",
     "shrunk_and_perturbed",
     "split_frozen",
+    "starting_weights",
     "unravel",
 ]
 

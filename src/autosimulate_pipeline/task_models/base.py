@@ -73,6 +73,11 @@ class TaskModel(Protocol):
         """One prediction for each image, at that image's own size."""
 
 
+def starting_weights(task_model: TaskModel, seed: int, pretrained: Weights | None) -> Weights:
+    """What a training from scratch sets out from: the pretrained weights where there are any."""
+    return task_model.initial_weights(seed) if pretrained is None else pretrained
+
+
 def split_frozen(task_model: TaskModel, weights: Weights) -> tuple[Weights, Weights]:
     """θ, the weights that are trained and that the hypergradient differentiates by, and the rest.
 

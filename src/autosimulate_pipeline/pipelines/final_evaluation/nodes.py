@@ -11,7 +11,14 @@ from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, Weights, build_task_model, fit
+from autosimulate_pipeline.task_models import (
+    TaskModelSettings,
+    TrainingSettings,
+    Weights,
+    build_task_model,
+    fit,
+    starting_weights,
+)
 
 
 class FinalEvaluationSettings(BaseModel):
@@ -56,10 +63,11 @@ def retrain_task_model(
     rendered_dataset: AnnotatedDataset,
     task_model: TaskModelSettings,
     settings: FinalEvaluationSettings,
+    pretrained_weights: Weights | None = None,
 ) -> Weights:
     """Weights trained from scratch on fresh images: what a user gets who takes ψ and renders a training set."""
     model = build_task_model(rendered_dataset.categories, task_model)
-    weights = model.initial_weights(derive_seed(seed, "retraining weights"))
+    weights = starting_weights(model, derive_seed(seed, "retraining weights"), pretrained_weights)
     generator = derive_generator(seed, "retraining")
     with watched("retraining", settings.retraining.epochs, "epochs") as progress:
         return fit(model, weights, model.prepare(rendered_dataset), settings.retraining, generator, progress)

@@ -2,9 +2,10 @@ from kedro.pipeline import Pipeline, node
 
 from autosimulate_pipeline.pipelines.final_evaluation import nodes
 from autosimulate_pipeline.pipelines.iteration.nodes import render_dataset
+from autosimulate_pipeline.pipelines.iteration.pipeline import pretrained
 
 
-def create_retraining() -> Pipeline:
+def create_retraining(is_pretrained: bool) -> Pipeline:
     """From fresh scenes to the test report of a network trained from scratch on them."""
     return Pipeline(
         [
@@ -17,7 +18,13 @@ def create_retraining() -> Pipeline:
             ),
             node(
                 nodes.retrain_task_model,
-                inputs=["params:seed", "rendered_dataset", "params:task_model", "params:final_evaluation"],
+                inputs={
+                    "seed": "params:seed",
+                    "rendered_dataset": "rendered_dataset",
+                    "task_model": "params:task_model",
+                    "settings": "params:final_evaluation",
+                    **pretrained(is_pretrained),
+                },
                 outputs="trained_weights",
                 name="retrain-task-model",
                 tags="train",
@@ -56,10 +63,10 @@ def create_polishing(num_iterations: int) -> Pipeline:
     )
 
 
-def create_pipeline(num_iterations: int) -> Pipeline:
+def create_pipeline(num_iterations: int, is_pretrained: bool) -> Pipeline:
     """Test reports of the `polished` loop and of retraining at the `start` and the `learned` ψ."""
     last = f"{num_iterations:03d}"
-    polishing, retraining = create_polishing(num_iterations), create_retraining()
+    polishing, retraining = create_polishing(num_iterations), create_retraining(is_pretrained)
     sampling = node(
         nodes.sample_fresh_scenes,
         inputs=["state_000", f"state_{last}", "params:final_evaluation"],
@@ -82,7 +89,7 @@ def create_pipeline(num_iterations: int) -> Pipeline:
                 Pipeline(
                     retraining,
                     namespace=namespace,
-                    inputs={"scenes": f"fresh_scenes_{namespace}", "test_set": "test_set"},
+                    inputs={"scenes": f"fresh_scenes_{namespace}", "test_set": "test_set", **pretrained(is_pretrained)},
                     outputs={"test_report": f"test_report_{namespace}"},
                     parameters=_parameters(retraining),
                 )

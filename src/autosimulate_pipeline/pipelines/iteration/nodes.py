@@ -23,7 +23,14 @@ from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model, fit, shrunk_and_perturbed
+from autosimulate_pipeline.task_models import (
+    TaskModelSettings,
+    Weights,
+    build_task_model,
+    fit,
+    shrunk_and_perturbed,
+    starting_weights,
+)
 
 
 def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]]:
@@ -37,11 +44,12 @@ def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]
         loop: LoopSettings,
         search: SearchSettings,
         hypergradient: HypergradientSettings,
+        pretrained_weights: Weights | None = None,
     ) -> tuple[SearchState, Weights]:
         """The search's state and the task model's weights before the first iteration."""
         state = build_search_method(method, loop, search, hypergradient).init(simulator.parameters, seed)
         model = build_task_model(validation_set.categories, task_model)
-        return state, model.initial_weights(derive_seed(seed, "initial weights"))
+        return state, starting_weights(model, derive_seed(seed, "initial weights"), pretrained_weights)
 
     return initialise_search
 
@@ -66,17 +74,18 @@ def train_task_model(
     rendered_dataset: AnnotatedDataset,
     task_model: TaskModelSettings,
     training: LoopTrainingSettings,
-    *earlier_datasets: AnnotatedDataset,
+    pretrained_weights: Weights | None = None,
+    **earlier_datasets: AnnotatedDataset,
 ) -> Weights:
     """The weights, trained further on the images of this iteration and of the few before it, or trained anew."""
     if state.is_finished:
         return weights
-    images = [image for dataset in (rendered_dataset, *earlier_datasets) for image in dataset.images]
+    images = [image for dataset in (rendered_dataset, *earlier_datasets.values()) for image in dataset.images]
     model = build_task_model(rendered_dataset.categories, task_model)
     settings, retained = training, training.retained
     if SEARCH_METHODS[state.method].trains_from_scratch or not state.iteration:
         settings, retained = training.model_copy(update={"epochs": training.first_epochs}), 0.0
-    fresh = model.initial_weights(derive_seed(state.seed, "initial weights", state.iteration))
+    fresh = starting_weights(model, derive_seed(state.seed, "initial weights", state.iteration), pretrained_weights)
     start = shrunk_and_perturbed(weights, fresh, retained)
     batch = model.prepare(AnnotatedDataset(model.categories, tuple(images)))
     generator = derive_generator(state.seed, "training", state.iteration)

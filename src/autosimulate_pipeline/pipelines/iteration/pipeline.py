@@ -7,11 +7,12 @@ METHOD = ["params:loop", "params:search", "params:hypergradient"]
 SETTINGS = {"params:simulator", "params:parallel", "params:task_model", "params:training", *METHOD}
 
 
-def create_iteration(num_earlier: int = 0) -> Pipeline:
+def create_iteration(num_earlier: int = 0, is_pretrained: bool = False) -> Pipeline:
     """One iteration: the five stages, from a state and weights to the next ones.
 
     Args:
         num_earlier: how many earlier iterations' images are trained on too (`earlier_dataset_1` is the last one's).
+        is_pretrained: whether there are `pretrained_weights`, from which a training from scratch then sets out.
     """
     earlier = [f"earlier_dataset_{distance}" for distance in range(1, num_earlier + 1)]
     return Pipeline(
@@ -32,7 +33,9 @@ def create_iteration(num_earlier: int = 0) -> Pipeline:
             ),
             node(
                 nodes.train_task_model,
-                inputs=["state", "weights", "rendered_dataset", "params:task_model", "params:training", *earlier],
+                inputs={name: name for name in ("state", "weights", "rendered_dataset", *earlier)}
+                | {name: f"params:{name}" for name in ("task_model", "training")}
+                | pretrained(is_pretrained),
                 outputs="trained_weights",
                 name="train-task-model",
                 tags="train",
@@ -67,28 +70,36 @@ def create_iteration(num_earlier: int = 0) -> Pipeline:
     )
 
 
-def create_pipeline(method: str, num_iterations: int, training_window: int) -> Pipeline:
+def pretrained(is_pretrained: bool) -> dict[str, str]:
+    """The input that a network's training has where there is a pretrained one."""
+    return {"pretrained_weights": "pretrained_weights"} if is_pretrained else {}
+
+
+def create_pipeline(method: str, num_iterations: int, training_window: int, is_pretrained: bool) -> Pipeline:
     """The loop: the iteration unrolled, each in a namespace of its own, tied by `state_000`, `weights_000`, …"""
     num_earlier = 0 if SEARCH_METHODS[method].trains_from_scratch else training_window - 1
     start = node(
         nodes.search_initialiser(method),
-        inputs=["validation_set", "params:seed", "params:simulator", "params:task_model", *METHOD],
+        inputs={"validation_set": "validation_set"}
+        | {name: f"params:{name}" for name in ("seed", "simulator", "task_model", "loop", "search", "hypergradient")}
+        | pretrained(is_pretrained),
         outputs=["state_000", "weights_000"],
         name="initialise-search",
         tags="sample",
     )
-    return Pipeline([start, *(_unrolled(k, min(k, num_earlier)) for k in range(num_iterations))])
+    return Pipeline([start, *(_unrolled(k, min(k, num_earlier), is_pretrained) for k in range(num_iterations))])
 
 
-def _unrolled(k: int, num_earlier: int) -> Pipeline:
+def _unrolled(k: int, num_earlier: int, is_pretrained: bool) -> Pipeline:
     return Pipeline(
-        create_iteration(num_earlier),
+        create_iteration(num_earlier, is_pretrained),
         namespace=f"iteration_{k:03d}",
         inputs={
             "state": f"state_{k:03d}",
             "weights": f"weights_{k:03d}",
             "validation_set": "validation_set",
             "stage_seconds": "stage_seconds",
+            **pretrained(is_pretrained),
             **{f"earlier_dataset_{n}": f"rendered_dataset_{k - n:03d}" for n in range(1, num_earlier + 1)},
         },
         outputs={

@@ -13,12 +13,16 @@ from autosimulate_pipeline.task_models.augmentation import augmented
 
 
 def train_on_validation(
-    seed: int, validation_set: AnnotatedDataset, task_model: TaskModelSettings, settings: FinalEvaluationSettings
+    seed: int,
+    validation_set: AnnotatedDataset,
+    task_model: TaskModelSettings,
+    settings: FinalEvaluationSettings,
+    pretrained_weights: Weights | None = None,
 ) -> Weights:
     """Weights trained from scratch on variants of the validation images, as many as a loop's network is polished on."""
     num_copies = max(1, -(-settings.num_polish_images // len(validation_set)))
     dataset = augmented(validation_set, num_copies, derive_seed(seed, "augmentation"))
-    return retrain_task_model(seed, dataset, task_model, settings)
+    return retrain_task_model(seed, dataset, task_model, settings, pretrained_weights)
 
 
 def write_summary(

@@ -1,16 +1,23 @@
 from kedro.pipeline import Pipeline, node
 
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import evaluate_test
+from autosimulate_pipeline.pipelines.iteration.pipeline import pretrained
 from autosimulate_pipeline.pipelines.validation_only import nodes
 
 
-def create_pipeline() -> Pipeline:
+def create_pipeline(is_pretrained: bool) -> Pipeline:
     """From the labelled images to the test report of a network that has seen no other."""
     return Pipeline(
         [
             node(
                 nodes.train_on_validation,
-                inputs=["params:seed", "validation_set", "params:task_model", "params:final_evaluation"],
+                inputs={
+                    "seed": "params:seed",
+                    "validation_set": "validation_set",
+                    "task_model": "params:task_model",
+                    "settings": "params:final_evaluation",
+                    **pretrained(is_pretrained),
+                },
                 outputs="weights_validation_only",
                 name="train-on-validation",
                 tags="train",

@@ -1,0 +1,39 @@
+"""Pretraining on domain-randomised renders, once for all runs with the same simulator and task model."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from autosimulate_pipeline.progress import watched
+from autosimulate_pipeline.randomness import derive_generator, derive_seed
+from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.search.scenes import draw_scenes
+from autosimulate_pipeline.search.simulation import SimulatorSettings
+from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, Weights, build_task_model, fit
+
+
+class PretrainingSettings(BaseModel):
+    """What a network is trained on before any search; every method, control and retrained network starts from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    num_images: int = Field(0, ge=0, description="drawn uniformly over the parameters' ranges; 0: no pretraining")
+    seed: int = Field(0, ge=0, description="apart from the run's seed: all runs share the pretrained network")
+    training: TrainingSettings = TrainingSettings(epochs=40)
+
+
+def sample_pretraining_scenes(simulator: SimulatorSettings, settings: PretrainingSettings) -> pd.DataFrame:
+    """Scenes drawn uniformly over the ranges of all parameters."""
+    return draw_scenes(simulator.parameters.uniform(), settings.num_images, settings.seed, "pretraining")
+
+
+def pretrain_task_model(
+    rendered_dataset: AnnotatedDataset, task_model: TaskModelSettings, settings: PretrainingSettings
+) -> Weights:
+    """Weights trained on the images, those included that the loop leaves frozen."""
+    model = build_task_model(rendered_dataset.categories, task_model.model_copy(update={"frozen": ()}))
+    weights = model.initial_weights(derive_seed(settings.seed, "pretraining weights"))
+    generator = derive_generator(settings.seed, "pretraining")
+    with watched("pretraining", settings.training.epochs, "epochs") as progress:
+        return fit(model, weights, model.prepare(rendered_dataset), settings.training, generator, progress)
