@@ -43,7 +43,7 @@ from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import (
-    TASK_MODELS,
+    SEGMENTATION_NETWORKS,
     Batch,
     SegmentationModel,
     Weights,
@@ -232,7 +232,7 @@ class PlainGroupNorm(nn.Module):
 def network_of(case: Case) -> nn.Module:
     """The task model's network as a module that holds θ."""
     settings = case.parameters.task_model
-    network = TASK_MODELS[settings.type](len(case.model.categories) + 1, settings.base_channels)
+    network = SEGMENTATION_NETWORKS[settings.type](len(case.model.categories) + 1, settings.base_channels)
     network.load_state_dict(case.weights)
     return network.to(case.theta.device)
 

@@ -13,7 +13,7 @@ from torch.func import grad, jacrev, jvp, vjp
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 from autosimulate_pipeline.simulators.toy import ToySimulator
 from autosimulate_pipeline.task_models import (
-    TASK_MODELS,
+    SEGMENTATION_NETWORKS,
     Batch,
     TaskModelSettings,
     TrainingSettings,
@@ -42,7 +42,7 @@ def build(name="unet", **settings):
     )
 
 
-@pytest.fixture(scope="module", params=TASK_MODELS)
+@pytest.fixture(scope="module", params=SEGMENTATION_NETWORKS)
 def case(request, dataset):
     """A task model in float64 with weights, a tangent and a batch of 2."""
     model = build(request.param, input_size=16)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
-from torch import nn
+from torch import Tensor, nn
 
+from autosimulate_pipeline.task_models import faster_rcnn_networks
 from autosimulate_pipeline.task_models.base import (
     Batch,
     TaskModel,
@@ -20,12 +22,17 @@ from autosimulate_pipeline.task_models.base import (
     starting_weights,
     unravel,
 )
+from autosimulate_pipeline.task_models.darknet_weights import load_darknet_weights
+from autosimulate_pipeline.task_models.faster_rcnn import FasterRCNNModel
 from autosimulate_pipeline.task_models.lraspp import LRASPP
 from autosimulate_pipeline.task_models.segmentation import SegmentationModel
 from autosimulate_pipeline.task_models.training import TrainingSettings, fit, shrunk_and_perturbed
 from autosimulate_pipeline.task_models.unet import UNet
+from autosimulate_pipeline.task_models.yolo import YoloModel
+from autosimulate_pipeline.task_models.yolov3_spp import DARKNET_53, YOLOV3_SPP
 
 __all__ = [
+    "SEGMENTATION_NETWORKS",
     "TASK_MODELS",
     "Batch",
     "SegmentationModel",
@@ -43,12 +50,9 @@ __all__ = [
     "unravel",
 ]
 
-TASK_MODELS: dict[str, Callable[[int, int], nn.Module]] = {"unet": UNet, "lraspp": LRASPP}
-"""Network by name: called with the number of classes (background included) and the base channels."""
-
 
 class TaskModelSettings(BaseModel):
-    """Which network is trained, at which resolution."""
+    """Which network is trained, at which resolution; keys that are for another type change nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -57,8 +61,17 @@ class TaskModelSettings(BaseModel):
     base_channels: int = Field(
         default=16, ge=4, le=256, multiple_of=4, description="channels at the finest level of the unet"
     )
+    width: float = Field(default=1, gt=0, le=2, description="filters of yolov3_spp, relative to the published ones")
+    num_regions: int = Field(
+        default=64, ge=4, multiple_of=4, description="regions of an image that faster_rcnn_… is trained on"
+    )
     background_weight: float = Field(
-        default=0.1, gt=0, le=1, description="weight of a background pixel in the loss; an object's pixel has 1"
+        default=0.1, gt=0, le=1, description="weight of background in the loss of the unet, lraspp and yolov3_spp"
+    )
+    weights_file: Path | None = Field(
+        default=None,
+        description="of the user's, to start from: a state_dict of torchvision's for faster_rcnn_…, a Darknet .weights "
+        "for yolov3_spp",
     )
     frozen: tuple[str, ...] = Field(
         default=(), description="how the names of those weights begin that stay as they were before the loop"
@@ -73,23 +86,71 @@ class TaskModelSettings(BaseModel):
         return value
 
 
-def build_task_model(categories: tuple[str, ...], settings: TaskModelSettings) -> SegmentationModel:
+BuildTaskModel = Callable[[tuple[str, ...], TaskModelSettings, torch.device], TaskModel]
+
+SEGMENTATION_NETWORKS: dict[str, Callable[[int, int], nn.Module]] = {"unet": UNet, "lraspp": LRASPP}
+"""Called with the number of classes (background included) and the base channels."""
+
+
+def _segmentation(
+    network: Callable[[int, int], nn.Module],
+    categories: tuple[str, ...],
+    settings: TaskModelSettings,
+    device: torch.device,
+) -> TaskModel:
+    build_network = partial(network, len(categories) + 1, settings.base_channels)
+    size, weight = settings.input_size, settings.background_weight
+    return SegmentationModel(build_network, categories, size, weight, device, settings.frozen)
+
+
+def _yolov3_spp(categories: tuple[str, ...], settings: TaskModelSettings, device: torch.device) -> TaskModel:
+    pretrained: dict[str, Tensor] | None = None
+    if settings.weights_file is not None:
+        layers = DARKNET_53 if settings.weights_file.name.startswith("darknet53") else YOLOV3_SPP
+        pretrained = load_darknet_weights(settings.weights_file, layers, len(categories), width=settings.width)
+    return YoloModel(
+        categories,
+        settings.input_size,
+        device,
+        width=settings.width,
+        normalisation="group" if pretrained is None else "frozen_batch",
+        background_weight=settings.background_weight,
+        pretrained=pretrained,
+        frozen=settings.frozen,
+    )
+
+
+def _faster_rcnn(
+    network: str, categories: tuple[str, ...], settings: TaskModelSettings, device: torch.device
+) -> TaskModel:
+    file = settings.weights_file
+    return FasterRCNNModel(
+        partial(faster_rcnn_networks.NETWORKS[network], len(categories) + 1, settings.input_size),
+        categories,
+        settings.input_size,
+        device,
+        settings.num_regions,
+        pretrained=None if file is None else faster_rcnn_networks.read_state_dict(file),
+        frozen=settings.frozen,
+    )
+
+
+TASK_MODELS: dict[str, BuildTaskModel] = {
+    **{name: partial(_segmentation, network) for name, network in SEGMENTATION_NETWORKS.items()},
+    "yolov3_spp": _yolov3_spp,
+    **{f"faster_rcnn_{name}": partial(_faster_rcnn, name) for name in faster_rcnn_networks.NETWORKS},
+}
+
+
+def build_task_model(categories: tuple[str, ...], settings: TaskModelSettings) -> TaskModel:
     """The task model that the settings ask for.
 
     Raises:
-        ValueError: if there is no category, or cuda is asked for and missing.
+        ValueError: if there is no category, cuda is asked for and missing, or a setting does not suit the type.
     """
     if not categories:
         raise ValueError("categories must name at least one object category, got none")
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("task_model.device must be auto or cpu on a machine without a CUDA device, got cuda")
     device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
-    build_network = partial(TASK_MODELS[settings.type], len(categories) + 1, settings.base_channels)
-    return SegmentationModel(
-        build_network,
-        categories,
-        settings.input_size,
-        settings.background_weight,
-        torch.device(device),
-        settings.frozen,
-    )
+    return TASK_MODELS[settings.type](categories, settings, torch.device(device))

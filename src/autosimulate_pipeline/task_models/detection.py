@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import batched_nms
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Prediction
 from autosimulate_pipeline.task_models.base import Batch
@@ -71,6 +70,8 @@ def detections(
         boxes: corners [x1, y1, x2, y2] in network pixels, shape (N, 4), or (N, C, 4) if each category has its own.
         scores: confidence of each category, shape (N, C).
     """
+    from torchvision.ops import batched_nms  # torchvision takes seconds to import, and only detectors need it
+
     candidates, categories = (scores > score_threshold).nonzero(as_tuple=True)
     chosen = boxes[candidates, categories] if boxes.ndim == 3 else boxes[candidates]
     confidences = scores[candidates, categories]

@@ -31,7 +31,7 @@ class LRASPP(nn.Module):
             warnings.simplefilter("ignore", FutureWarning)
             from torchvision.models.segmentation import lraspp_mobilenet_v3_large
         self.network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=num_classes)
-        _replace_layers(self.network)
+        replace_layers(self.network)
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images)["out"]
@@ -48,7 +48,7 @@ class _Hardswish(nn.Module):
         return features * functional.relu6(features + 3) / 6
 
 
-def _replace_layers(module: nn.Module) -> None:
+def replace_layers(module: nn.Module) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             setattr(module, name, nn.GroupNorm(math.gcd(_MAX_GROUPS, child.num_features), child.num_features))
@@ -57,4 +57,4 @@ def _replace_layers(module: nn.Module) -> None:
         elif isinstance(child, nn.Hardswish):
             setattr(module, name, _Hardswish())
         else:
-            _replace_layers(child)
+            replace_layers(child)
