@@ -19,7 +19,7 @@ from autosimulate_pipeline.datasets import (
     WeightsDataset,
 )
 from autosimulate_pipeline.datasets.atomic import replacing
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, EvaluationReport
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, EvaluationReport, Geometry
 
 
 def test_interrupted_write_leaves_what_was_there(tmp_path: Path) -> None:
@@ -50,13 +50,34 @@ def test_images_without_any_object_make_the_round_trip(tmp_path: Path) -> None:
         assert len(dataset.load()) == len(images)
 
 
+def test_images_of_bop_objects_are_kept_as_a_bop_scene(tmp_path):
+    mask = np.zeros((12, 16), dtype=np.uint8)
+    mask[2:6, 3:9] = 1
+    image = AnnotatedImage(
+        np.full((12, 16, 3), 7, dtype=np.uint8),
+        mask,
+        (2,),
+        np.array([[1.0, 2.0, 8.0, 4.0]]),
+        (0.75,),
+        Geometry(np.diag([20.0, 20.0, 1.0]), np.eye(3)[None], np.array([[1.0, 2.0, 800.0]])),
+    )
+    dataset = AnnotatedImagesDataset(str(tmp_path / "images"))
+    dataset.save(AnnotatedDataset(("ape", "can"), (image,), (1, 5)))
+    assert dataset.exists() and (tmp_path / "images/000000/scene_gt.json").is_file()
+    again = dataset.load()
+    assert again.categories == ("ape", "can") and again.object_ids == (1, 5)
+    np.testing.assert_array_equal(again.images[0].instance_mask, mask)
+    np.testing.assert_array_equal(again.images[0].boxes, image.boxes)
+    assert again.images[0].visible_fractions == (0.75,)
+
+
 def test_torn_folder_does_not_exist(tmp_path: Path) -> None:
     (tmp_path / "images" / "images").mkdir(parents=True)
     assert not AnnotatedImagesDataset(str(tmp_path / "images")).exists()
 
 
 def test_records_tables_weights_and_figures_make_the_round_trip(tmp_path: Path) -> None:
-    report = EvaluationReport(0.5, 0.25, 0.75, {"cube": 0.25}, {"cube": 0.75}, 3)
+    report = EvaluationReport(0.5, 0.25, 0.5, 0.75, {"cube": 0.25}, {"cube": 0.75}, 3)
     records = RecordDataset(str(tmp_path / "report.json"), "autosimulate_pipeline.records.EvaluationReport")
     records.save(report)
     assert records.load() == report

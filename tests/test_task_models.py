@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -23,6 +24,7 @@ from autosimulate_pipeline.task_models import (
     ravel,
     unravel,
 )
+from autosimulate_pipeline.task_models.augmentation import augmented
 
 # The first forward-mode derivative of a process scripts PyTorch's own decompositions, which it calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
@@ -246,3 +248,21 @@ def test_wrong_settings_and_datasets_are_named(dataset):
         build().prepare(AnnotatedDataset(("cube",), dataset.images))
     with pytest.raises(ValueError, match="at least one image"):
         build().prepare(AnnotatedDataset(ToySimulator.categories, ()))
+
+
+def test_boxes_are_cropped_and_mirrored_as_masks_are():
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[5:20, 8:30], mask[25:40, 35:60] = 1, 2
+    pixels = np.zeros((48, 64, 3), dtype=np.uint8)
+    with_masks = AnnotatedImage(pixels, mask, (1, 2))
+    with_both = dataclasses.replace(with_masks, instance_boxes=with_masks.boxes, visible_fractions=(1.0, 0.5))
+    bare = dataclasses.replace(with_both, instance_mask=mask * 0)
+    variants = [
+        augmented(AnnotatedDataset(("a", "b"), (image,)), 8, 3).images for image in (with_masks, with_both, bare)
+    ]
+    for masked, both, boxed in zip(*variants, strict=True):
+        assert masked.instance_categories == both.instance_categories == boxed.instance_categories
+        np.testing.assert_allclose(both.boxes, masked.boxes, atol=1)  # masks go by the nearest pixel
+        np.testing.assert_array_equal(both.boxes, boxed.boxes)
+        assert len(boxed.visible_fractions) == len(boxed.instance_categories) and masked.visible_fractions is None
+    assert len({image.boxes.tobytes() for image in variants[2]}) == 8

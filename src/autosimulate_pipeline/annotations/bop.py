@@ -68,6 +68,11 @@ def read_bop(
     return AnnotatedDataset(tuple(objects.values()), tuple(images), object_ids)
 
 
+def scene_image_ids(folder: Path) -> list[int]:
+    """The ids of all images of a scene folder, sorted, once its JSON files are checked; errors as in `read_bop`."""
+    return sorted(bop_files.read_scene(folder, None).poses)
+
+
 def split_by_blocks(image_ids: Iterable[int], num_first: int, num_blocks: int) -> tuple[list[int], list[int]]:
     """Two sets of ids made of whole blocks of neighbours: `num_first` ids in the first, all others in the second.
 

@@ -23,6 +23,10 @@ class Simulator(Protocol):
     def owners(self) -> Mapping[str, str]:
         """The category of the object that a scene parameter belongs to; those left out act on the whole image."""
 
+    @property
+    def object_ids(self) -> tuple[int, ...] | None:
+        """The BOP object id of each category; None: the categories are no BOP objects."""
+
     def check(self, scene: Scene) -> None:
         """Raises ValueError, in one line, if the scene cannot be rendered: unknown name, wrong type, out of bounds."""
 

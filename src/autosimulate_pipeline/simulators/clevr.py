@@ -79,6 +79,7 @@ class Clevr:
 
     categories = CATEGORIES
     owners = owners_by_prefix(ClevrScene, CATEGORIES)
+    object_ids = None
 
     def __init__(self, parallel: ParallelSettings | None = None) -> None:
         self.parallel = parallel or ParallelSettings()

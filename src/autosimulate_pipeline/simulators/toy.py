@@ -51,6 +51,7 @@ class ToySimulator:
     image_size: int = 32
     categories: ClassVar[tuple[str, ...]] = ("square", "disc", "triangle")
     owners: ClassVar[dict[str, str]] = owners_by_prefix(ToyScene, categories)
+    object_ids = None
 
     def check(self, scene: Scene) -> None:
         """Nothing, for a scene that `render` takes; parameters left out have defaults.

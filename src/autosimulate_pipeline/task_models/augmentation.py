@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import torch
 
@@ -15,13 +17,14 @@ def augmented(dataset: AnnotatedDataset, num_copies: int, seed: int) -> Annotate
     """Every image and `num_copies - 1` random variants of it, each at the image's own size; equal for equal seeds.
 
     A variant is mirrored with probability ½, cropped to between 40 % and all of its area, and changed in brightness,
-    contrast, saturation and hue. An instance that a crop leaves out is no longer an instance.
+    contrast, saturation and hue. An instance that a crop leaves out is no longer an instance; its box is cut at the
+    crop's border, and depth and poses are lost.
     """
     images = list(dataset.images)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # torchvision's transforms draw from the global generator
         images += [_variant(image) for _ in range(num_copies - 1) for image in dataset.images]
-    return AnnotatedDataset(dataset.categories, tuple(images))
+    return dataclasses.replace(dataset, images=tuple(images))
 
 
 def _variant(image: AnnotatedImage) -> AnnotatedImage:
@@ -36,15 +39,21 @@ def _variant(image: AnnotatedImage) -> AnnotatedImage:
             v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
         ]
     )
-    pixels, mask = transform(
+    pixels, mask, boxes = transform(
         tv_tensors.Image(torch.from_numpy(image.image.copy()).permute(2, 0, 1)),
         tv_tensors.Mask(torch.from_numpy(image.instance_mask.copy())),
+        tv_tensors.BoundingBoxes(torch.from_numpy(image.boxes), format="XYWH", canvas_size=(height, width)),
     )
-    present = [int(index) for index in mask.unique() if index]
+    has_masks, boxes = bool(image.instance_mask.any()), boxes.numpy()
+    inside = (boxes[:, 2:] >= 1).all(axis=1)
+    present = [i + 1 for i in range(len(boxes)) if ((mask == i + 1).any() if has_masks else inside[i])]
     renumbered = np.zeros(len(image.instance_categories) + 1, dtype=np.uint8)
     renumbered[present] = np.arange(1, len(present) + 1)
+    fractions = image.visible_fractions
     return AnnotatedImage(
         pixels.permute(1, 2, 0).contiguous().numpy(),
         renumbered[mask.numpy()],
         tuple(image.instance_categories[index - 1] for index in present),
+        instance_boxes=None if image.instance_boxes is None else boxes[[index - 1 for index in present]],
+        visible_fractions=None if fractions is None else tuple(fractions[index - 1] for index in present),
     )

@@ -142,9 +142,9 @@ class YoloV3SPP(nn.Module):
     column by column, three anchors for each cell. A box has t_x, t_y, t_w, t_h, the logit of an object, and a logit
     for each category.
 
-    It has no buffers. Layers in `frozen_batch` have batch normalisation with its statistics frozen: a scale and a shift,
-    which do not require their gradient, for they are constants. All others have GroupNorm, of 8 channels or more
-    together (up to 32 groups).
+    It has no buffers. Layers in `frozen_batch` have batch normalisation with its statistics frozen: a scale and a
+    shift, which do not require their gradient, for they are constants. All others have GroupNorm, of 8 channels or
+    more together (up to 32 groups).
     """
 
     def __init__(self, num_categories: int, width: float = 1.0, frozen_batch: Container[int] = ()) -> None:
@@ -200,7 +200,7 @@ class _FrozenBatchNorm(nn.Module):
         return features * self.scale[:, None, None] + self.shift[:, None, None]
 
 
-# Weights are drawn uniformly: drawing normal numbers for the meta device, which has no values, imports PyTorch's compiler.
+# Weights are drawn uniformly: drawing normal ones on the meta device, which has no values, imports PyTorch's compiler.
 def _block(num_in: int, num_out: int, layer: Convolution, is_frozen_batch: bool) -> nn.Sequential:
     convolution = nn.Conv2d(num_in, num_out, layer.size, layer.stride, padding=layer.size // 2, bias=False)
     nn.init.kaiming_uniform_(convolution.weight, a=_LEAK)
