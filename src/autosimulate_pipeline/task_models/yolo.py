@@ -83,7 +83,8 @@ class YoloModel:
         input_size: side of the square the network sees, in pixels; a multiple of 32.
         width: the network's filters relative to the published ones.
         normalisation: "group" trains from scratch; "frozen_batch" takes the scales and shifts among the pretrained
-            weights for constants, and normalises by group where there are none (after a backbone alone, say).
+            weights for constants, normalises by group where there are none (after a backbone alone, say), and shows
+            the network images in [0, 1], as Darknet does.
         background_weight: b of the loss.
         anchors: nine widths and heights in pixels of the input, from small to large.
         pretrained: weights to start from instead of fresh ones, by name; not all need be there.
@@ -113,6 +114,7 @@ class YoloModel:
         self._input_size = input_size
         self._device = device
         self._background_weight = background_weight
+        self._reads_unit_range = normalisation == "frozen_batch"
         self._pretrained = {name: weight.to(device) for name, weight in (pretrained or {}).items()}
         frozen_batch = _scaled_layers(self._pretrained) if normalisation == "frozen_batch" else []
         self._build_network = partial(YoloV3SPP, len(categories), width, frozen_batch)
@@ -175,6 +177,8 @@ class YoloModel:
         return [detections(*of_image) for of_image in zip(corners, scores, letterboxes, strict=True)]
 
     def _outputs(self, weights: Weights, images: Tensor) -> Tensor:
+        if self._reads_unit_range:
+            images = (images + 1) / 2
         numbers: Tensor = functional_call(self._network, weights, (images,), strict=True)
         return numbers
 
