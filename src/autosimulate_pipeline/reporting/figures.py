@@ -40,7 +40,9 @@ def evolution(rows: Sequence[EvolutionRow], shown: AnnotatedDataset) -> Figure:
     """
     num_columns = NUM_SAMPLES + len(shown)
     widths = [1.0] * NUM_SAMPLES + [0.25] + [1.0] * len(shown)
-    figure = Figure(figsize=(1.5 * num_columns, 1.5 * (len(rows) + 1) + 0.6), layout="constrained")
+    height, width = shown.images[0].image.shape[:2]
+    size = (1.5 * num_columns, 1.5 * height / width * (len(rows) + 1) + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(
         len(rows) + 1, num_columns + 1, squeeze=False, gridspec_kw={"width_ratios": widths, "wspace": 0.02}
     )
