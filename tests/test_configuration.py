@@ -44,6 +44,39 @@ def test_every_environment_is_valid(env: str) -> None:
     assert isinstance(check_parameters(load(env)), Parameters)
 
 
+def lmo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """The parameters of --env lmo, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return load("lmo")
+
+
+def test_photorealistic_environment_learns_scenes_lights_and_camera_and_names_missing_models(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    parameters = lmo(monkeypatch, tmp_path)
+    assert {"scene", "surface", "window_light", "camera_distance"} <= parameters["simulator"]["parameters"].keys()
+    with pytest.raises(ConfigurationError, match="^simulator.options: data/01_raw/lmo/models is no folder"):
+        check_parameters(parameters)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("image_width", "wide", "simulator.options: image_width: input should be a valid integer"),
+        ("image_width", 28, "simulator.options: image_width: input should be greater than or equal to 32, got 28"),
+        ("objects", {1: "ape", 5: "ape"}, "simulator.options: objects: every object needs a name of its own"),
+        ("depth", 1, "simulator.options: photoreal has no option depth, only models_folder, objects"),
+    ],
+)
+def test_wrong_options_of_a_simulator_are_named(
+    option: str, value: Any, complaint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    parameters = lmo(monkeypatch, tmp_path)
+    parameters["simulator"]["options"][option] = value
+    with pytest.raises(ConfigurationError, match=re.escape(complaint)):
+        check_parameters(parameters)
+
+
 def test_paper_environment_has_the_19_numbers_of_table_1() -> None:
     assert len(check_parameters(load("paper")).simulator.parameters.entries()) == 19
 
@@ -55,6 +88,8 @@ def test_default_environment_learns_both_ground_coordinates_and_no_colour() -> N
 
 
 BAD = [
+    ("simulator.options", {"width": 8}, "simulator.options: clevr has no option width, only none"),
+    ("reference_data.bop_scene", {"folder": "nowhere"}, "reference_data.bop_scene: nowhere is missing"),
     ("loop.num_images", 1, "loop.num_images: input should be greater than or equal to 2, got 1"),
     ("loop.num_images", "many", "loop.num_images: input should be a valid integer"),
     ("loop.num_iterations", 0, "loop.num_iterations: input should be greater than or equal to 1, got 0"),
@@ -64,7 +99,7 @@ BAD = [
     ("search.mode", "fast", "search.mode: input should be 'recommended' or 'paper', got 'fast'"),
     ("hypergradient.damping", -0.1, "hypergradient.damping must be at least 0, got -0.1"),
     ("hypergradient.solver", "magic", "hypergradient.solver must be one of conjugate_gradient"),
-    ("simulator.type", "unity", "simulator.type: must be one of clevr, toy, got 'unity'"),
+    ("simulator.type", "unity", "simulator.type: must be one of clevr, photoreal, toy, got 'unity'"),
     ("simulator.parameters.cube_x.low", 10, "simulator.parameters.cube_x: low must be below high, got low=10, high=10"),
     ("simulator.parameters.cube_x.high", 12, "simulator.parameters: scene parameter 'cube_x' is 12"),
     (
@@ -88,7 +123,7 @@ BAD = [
         "reference_data.hidden_simulator.parameters: scene parameter 'back_light' is 200",
     ),
     ("reference_data.validation_folder", "photos", "reference_data: validation_folder and test_folder must be given"),
-    ("task_model.type", "resnet", "task_model.type must be one of unet, lraspp, got 'resnet'"),
+    ("task_model.type", "resnet", "task_model.type must be one of unet, lraspp, yolov3_spp, "),
     (
         "training.learning_rate",
         float("nan"),

@@ -100,6 +100,7 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
         raise ConfigurationError("\n".join(_complaint(error) for error in failure.errors())) from None
     try:
         parameters.simulator.check()
+        parameters.reference_data.check()
         hidden_simulator(parameters.reference_data, parameters.simulator).check(
             "reference_data.hidden_simulator.parameters"
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.records import AnnotatedDataset, Progress
 from autosimulate_pipeline.search.scenes import scenes_of, seeds_of
-from autosimulate_pipeline.simulators import SIMULATORS, ParallelSettings, Simulator
+from autosimulate_pipeline.simulators import SIMULATORS, ParallelSettings, Simulator, build_simulator
 
 
 class SimulatorSettings(BaseModel):
@@ -17,6 +19,7 @@ class SimulatorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: str = Field("clevr", description="a name in SIMULATORS")
+    options: dict[str, Any] = Field({}, description="what is the same in every image; the simulator's own")
     parameters: ProductDistribution
 
     @field_validator("type")
@@ -28,7 +31,7 @@ class SimulatorSettings(BaseModel):
 
     def build(self, parallel: ParallelSettings) -> Simulator:
         """The simulator itself."""
-        return SIMULATORS[self.type](parallel)
+        return build_simulator(self.type, self.options, parallel)
 
     def owners(self, categories: tuple[str, ...]) -> dict[str, int]:
         """The category, counted from 1, of the object that a parameter belongs to; see `Simulator.owners`."""
@@ -36,8 +39,14 @@ class SimulatorSettings(BaseModel):
         return {name: 1 + categories.index(owners[name]) for name in self.parameters.parameters if name in owners}
 
     def check(self, key: str = "simulator.parameters") -> None:
-        """Raises ValueError, naming `key`, if the distribution reaches a scene that the simulator cannot render."""
-        simulator = self.build(ParallelSettings())
+        """Raises ValueError, naming `key`, if the distribution reaches a scene that the simulator cannot render.
+
+        So it does for an option that the simulator does not take, or assets that it cannot read.
+        """
+        try:
+            simulator = self.build(ParallelSettings())
+        except (ValueError, OSError) as failure:
+            raise ValueError(f"simulator.options: {failure}") from None
         for scene in self.parameters.extremes():
             try:
                 simulator.check(scene)

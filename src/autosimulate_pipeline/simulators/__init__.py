@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autosimulate_pipeline.simulators.base import Simulator
 from autosimulate_pipeline.simulators.clevr import Clevr
+from autosimulate_pipeline.simulators.photoreal.scene import PhotorealSettings
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings
 from autosimulate_pipeline.simulators.toy import ToySimulator
 
-SIMULATORS: dict[str, Callable[[ParallelSettings], Simulator]] = {
-    "clevr": Clevr,
-    "toy": lambda _parallel: ToySimulator(),
-}
+__all__ = ["SIMULATORS", "ParallelSettings", "Simulator", "build_simulator"]
 
-__all__ = ["SIMULATORS", "ParallelSettings", "Simulator"]
+
+class NoOptions(BaseModel):
+    """Of simulators that have none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _photoreal(settings: PhotorealSettings, parallel: ParallelSettings) -> Simulator:
+    from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal  # trimesh takes a second to import
+
+    return Photoreal(settings, parallel)
+
+
+SIMULATORS: dict[str, tuple[type[BaseModel], Callable[[Any, ParallelSettings], Simulator]]] = {
+    "clevr": (NoOptions, lambda _options, parallel: Clevr(parallel)),
+    "photoreal": (PhotorealSettings, _photoreal),
+    "toy": (NoOptions, lambda _options, _parallel: ToySimulator()),
+}
+"""By name: what its options are, and how it is built from them."""
+
+
+def build_simulator(name: str, options: Mapping[str, Any], parallel: ParallelSettings) -> Simulator:
+    """The simulator of that name.
+
+    Raises:
+        ValueError: if an option is wrong, or an asset that it names cannot be read.
+        FileNotFoundError: if such an asset is missing.
+    """
+    model, build = SIMULATORS[name]
+    try:
+        settings = model.model_validate(dict(options))
+    except ValidationError as failure:
+        complaints = []
+        for error in failure.errors():
+            key, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
+            if error["type"] == "extra_forbidden":
+                complaints.append(f"{name} has no option {key}, only {', '.join(model.model_fields) or 'none'}")
+            else:
+                complaints.append(f"{key}: {message[0].lower()}{message[1:]}, got {error['input']!r}")
+        raise ValueError("; ".join(complaints)) from None
+    return build(settings, parallel)

@@ -60,6 +60,19 @@ class ReferenceDataSettings(BaseModel):
             raise ValueError("bop_scene must be null where validation_folder and test_folder are given")
         return self
 
+    def check(self) -> None:
+        """Raises ValueError, naming the key, if the BOP scene is not there, malformed or too small to be split."""
+        if self.bop_scene is not None:
+            try:
+                split_scene(self.bop_scene)
+            except (ValueError, OSError) as failure:
+                raise ValueError(f"reference_data.bop_scene: {failure}") from None
+
+
+def split_scene(settings: BopSceneSettings) -> tuple[list[int], list[int]]:
+    """The ids of the scene's validation and test images."""
+    return split_by_blocks(scene_image_ids(settings.folder), settings.num_validation_images, settings.num_blocks)
+
 
 def hidden_simulator(settings: ReferenceDataSettings, simulator: SimulatorSettings) -> SimulatorSettings:
     """The simulator that stands for reality: the same program, other parameters."""
@@ -96,8 +109,7 @@ def read_bop_scene(settings: BopSceneSettings, simulator: Simulator) -> tuple[An
     if simulator.object_ids is None:
         raise ValueError("reference_data.bop_scene must be null for a simulator without BOP objects")
     objects = dict(zip(simulator.object_ids, simulator.categories, strict=True))
-    image_ids = scene_image_ids(settings.folder)
-    validation, test = split_by_blocks(image_ids, settings.num_validation_images, settings.num_blocks)
+    validation, test = split_scene(settings)
     return read_bop(settings.folder, objects, validation), read_bop(settings.folder, objects, test)
 
 

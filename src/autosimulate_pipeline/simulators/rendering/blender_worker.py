@@ -1,9 +1,4 @@
-"""Blender Cycles inside a worker process. The one module that imports bpy (GPL-3.0); no other module imports this one.
-
-The scene is built once when the worker imports the module and stays; a render only changes properties. Files are left
-out: Cycles' own passes are read as its render engine ends, by wrapping that engine's `render`, which takes 1 ms where a
-round trip by PNG or EXR takes 10.
-"""
+"""Renders CLEVR scenes by Blender Cycles inside a worker process; no other module imports this one."""
 
 from __future__ import annotations
 
@@ -23,19 +18,17 @@ from autosimulate_pipeline.simulators.clevr import (
     ClevrScene,
     camera_axes,
 )
-
-try:
-    import bpy
-except (ImportError, OSError) as failure:
-    if ".so" not in str(failure):
-        raise
-    raise ImportError(
-        f"Blender (bpy) lacks a system library: {failure}; on Debian or Ubuntu: apt-get install "
-        "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libgl1"
-    ) from None
-import bmesh  # these come with bpy and exist only once it is imported
-import cycles
-from mathutils import Matrix, Vector
+from autosimulate_pipeline.simulators.rendering.blender_session import (
+    Matrix,
+    Vector,
+    bmesh,
+    bpy,
+    ensure_built,
+    linear_from_srgb,
+    render_passes,
+    set_sampling,
+    srgb_from_linear,
+)
 
 SKY_STRENGTH = 1.4
 GROUND_ALBEDO = 0.3
@@ -51,36 +44,18 @@ LAMPS = {  # position, size in metres, watts, linear colour; the first is the on
 def render(job: tuple[ClevrScene, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The sRGB image, shape (image_size, image_size, 3), and at each pixel centre the object's category or 0."""
     scene, seed = job
+    ensure_built(_build)
     stage(scene, seed)
-    _passes.clear()
-    bpy.ops.render.render()
-    if not _passes:  # Blender only logs what goes wrong in a render engine
-        raise RuntimeError("Cycles ended without handing over its passes")
-    radiance = _passes["Combined"].reshape(scene.image_size, scene.image_size, 4)[::-1, :, :3]
-    object_index = _passes["Object Index"].reshape(scene.image_size, scene.image_size)[::-1]
-    return np.round(255 * srgb_from_linear(radiance)).astype(np.uint8), object_index.astype(np.uint8)
-
-
-def srgb_from_linear(radiance: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Blender's "Standard" view: clipped to [0, 1], IEC 61966-2-1 transfer curve."""
-    clipped = np.clip(radiance, 0, 1)
-    return np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)
-
-
-def linear_from_srgb(colour: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Linear RGB of an 8-bit sRGB colour, in [0, 1]."""
-    unit = np.array(colour) / 255
-    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
+    passes = render_passes()
+    image = np.round(255 * srgb_from_linear(passes["Combined"][..., :3])).astype(np.uint8)
+    return image, passes["Object Index"][..., 0].astype(np.uint8)
 
 
 def stage(scene: ClevrScene, seed: int) -> None:
     """Changes the standing Blender scene into this one."""
     world = bpy.context.scene
     world.render.resolution_x = world.render.resolution_y = scene.image_size
-    world.cycles.samples = scene.num_samples
-    world.cycles.seed = seed
-    for kind in ("max", "diffuse", "glossy", "transmission", "transparent_max"):
-        setattr(world.cycles, f"{kind}_bounces", scene.num_bounces)
+    set_sampling(scene.num_samples, scene.num_bounces, seed)
     world.world.node_tree.nodes["Background"].inputs["Strength"].default_value = (
         SKY_STRENGTH * scene.ambient_light / 100
     )
@@ -95,18 +70,7 @@ def stage(scene: ClevrScene, seed: int) -> None:
 
 def _build() -> None:
     """Fills Blender's empty scene with ground, objects, lamps and camera."""
-    bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
-    scene.render.engine = "CYCLES"
-    scene.render.use_persistent_data = True
-    scene.render.threads_mode, scene.render.threads = "FIXED", 1
-    scene.render.use_compositing = scene.render.use_sequencer = False
-    scene.cycles.device = "CPU"
-    scene.cycles.use_adaptive_sampling = False  # or num_samples would not be the number of samples
-    scene.cycles.use_denoising = False
-    scene.cycles.use_light_tree = False  # 30 % slower for few lamps, at the same noise
-    bpy.context.view_layer.use_pass_object_index = True
-
     scene.world = bpy.data.worlds.new("sky")
     scene.world.use_nodes = True
     scene.world.node_tree.nodes["Background"].inputs["Color"].default_value = (1, 1, 1, 1)
@@ -200,19 +164,3 @@ def _add_ground() -> bpy.types.Material:
     diffuse.inputs["Color"].default_value = (GROUND_ALBEDO, GROUND_ALBEDO, GROUND_ALBEDO, 1)
     tree.links.new(diffuse.outputs[0], output.inputs["Surface"])
     return material
-
-
-_passes: dict[str, NDArray[np.float32]] = {}
-_render_by_cycles = cycles.CyclesRender.render
-
-
-def _render_and_keep_passes(engine: bpy.types.RenderEngine, depsgraph: bpy.types.Depsgraph) -> None:
-    """Cycles' render, then its passes into `_passes`: flat, rows from the bottom up, linear."""
-    _render_by_cycles(engine, depsgraph)
-    for render_pass in engine.get_result().layers[0].passes:
-        _passes[render_pass.name] = np.empty(len(render_pass.rect) * render_pass.channels, dtype=np.float32)
-        render_pass.rect.foreach_get(_passes[render_pass.name])
-
-
-cycles.CyclesRender.render = _render_and_keep_passes
-_build()

@@ -1,0 +1,1 @@
+"""Photorealistic images: CAD models dropped on furniture by PhysX, path-traced by Blender Cycles."""

@@ -1,0 +1,90 @@
+"""What the photorealistic simulator can vary, and what stays as it is for a whole run.
+
+Distances, elevations and roll of the camera cover those of the LineMOD-Occluded test photographs, from the board's
+normal and the objects' centre in their ground truth: 0.71 to 1.16 m, 11° to 85°.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Place = Literal["desk", "shelf", "sofa"]
+Surface = Literal["board", "wood", "laminate", "cloth", "magazines"]
+Background = Literal["screens", "books", "boxes", "wall"]
+Clutter = Literal["none", "sparse", "dense"]
+Environment = Literal["city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset"]
+
+LINEMOD_OCCLUDED = {1: "ape", 5: "can", 6: "cat", 8: "driller", 9: "duck", 10: "eggbox", 11: "glue", 12: "holepuncher"}
+"""Names of the benchmark's objects by their BOP object id."""
+
+
+class PhotorealScene(BaseModel):
+    """One photorealistic scene: the simulator parameters. What they leave open comes from the seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    num_samples: int = Field(
+        default=32, ge=1, le=4096, description="Cycles samples per pixel, without adaptive sampling or denoising"
+    )
+    num_bounces: int = Field(default=4, ge=0, le=64, description="light-path bounces of every kind")
+    scene: Place = Field(default="desk", description="furniture on which the objects lie")
+    surface: Surface = Field(default="board", description="what covers it; board: LineMOD's board of markers")
+    background: Background = Field(default="screens", description="what stands behind the objects")
+    clutter: Clutter = Field(default="dense", description="other things that stand and lie around the objects")
+    environment: Environment = Field(default="interior", description="panorama that lights the room from outside")
+    window_light: Percent = Field(
+        default=50, description="sun and sky through the window, % of their greatest strength"
+    )
+    lamp_light: Percent = Field(default=50, description="ceiling lamps, % of their greatest strength")
+    environment_light: Percent = Field(default=50, description="panorama, % of its greatest strength")
+    colour_temperature: float = Field(
+        default=4500, ge=2500, le=9000, description="of the ceiling lamps, in kelvin; the camera's white is 5500 K"
+    )
+    exposure: float = Field(default=0, ge=-2, le=2, description="of the camera, in stops (factors of two)")
+    camera_distance: float = Field(default=0.95, ge=0.5, le=1.5, description="to the objects' centre, in metres")
+    camera_elevation: float = Field(default=35, ge=5, le=88, description="above the support, in degrees")
+    camera_roll: float = Field(default=0, ge=-45, le=45, description="about the line of sight, in degrees")
+    object_spread: float = Field(
+        default=0.15,
+        ge=0.05,
+        le=0.3,
+        description="standard deviation, along both edges, of where the objects fall, in metres; in steps of 1 cm",
+    )
+
+
+class PhotorealSettings(BaseModel):
+    """What is the same in every image of a run; no simulator parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models_folder: Path = Field(description="CAD models in BOP's layout: obj_000001.ply and so on, millimetres")
+    objects: Mapping[int, str] = Field(
+        default=LINEMOD_OCCLUDED, min_length=1, description="category name of each BOP object id that may be seen"
+    )
+    image_width: int = Field(default=320, ge=32, le=1280, multiple_of=4, description="pixels; the height is ¾ of it")
+    num_objects: int | None = Field(default=None, ge=1, description="objects in an image; None: one of each")
+    num_distractors: int = Field(default=4, ge=0, le=12, description="packages and cans that fall among the objects")
+    upright_fraction: float = Field(default=0.8, ge=0, le=1, description="share of objects let go on their feet")
+    num_arrangements: int = Field(
+        default=200, ge=1, description="settled arrangements from which images draw, for each support and spread"
+    )
+    cache_folder: Path | None = Field(
+        default=None, description="where convex parts and arrangements are kept; none: made again in each process"
+    )
+
+    @field_validator("objects")
+    @classmethod
+    def _names_differ(cls, objects: Mapping[int, str]) -> Mapping[int, str]:
+        if len(set(objects.values())) < len(objects):
+            raise ValueError(f"every object needs a name of its own, got {list(objects.values())}")
+        return objects
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.image_width, self.image_width * 3 // 4

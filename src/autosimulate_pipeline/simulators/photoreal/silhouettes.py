@@ -1,0 +1,67 @@
+"""Each object as if nothing hid it, by Embree rays through the centres of pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
+
+from autosimulate_pipeline.simulators.photoreal.camera import project
+
+NEAREST_MM = 10.0
+"""Vertices nearer to the camera's plane than this have no place in the image."""
+
+
+def ray_depth(
+    vertices_mm: NDArray[np.float64], faces: NDArray[np.int64], matrix: NDArray[np.float64], window: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """z of the mesh at the centre of each pixel of a window, 0 where no ray meets it, shape (height, width), mm.
+
+    Args:
+        vertices_mm: in the camera's coordinates, shape (num_vertices, 3).
+        faces: shape (num_faces, 3).
+        matrix: K, shape (3, 3).
+        window: left column, top row, width, height; it may reach beyond the image.
+    """
+    left, top, width, height = window
+    columns, rows = np.meshgrid(np.arange(left, left + width), np.arange(top, top + height))
+    pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(width * height)], axis=-1)
+    directions = pixels @ np.linalg.inv(matrix).T  # z is 1, so that the distance along a ray is the depth
+    scene = EmbreeScene()
+    TriangleMesh(scene, np.ascontiguousarray(vertices_mm[faces], dtype=np.float32))
+    origins = np.zeros_like(directions, dtype=np.float32)
+    hits = scene.run(origins, directions.astype(np.float32), output=True)
+    depth = np.where(hits["primID"] >= 0, hits["tfar"], 0)
+    return np.asarray(depth, dtype=np.float32).reshape(height, width)
+
+
+def full_extent(
+    vertices_mm: NDArray[np.float64], faces: NDArray[np.int64], matrix: NDArray[np.float64], image_size: tuple[int, int]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
+    """The object's whole silhouette: its part in the image, its box and its number of pixels, hidden parts included.
+
+    Box and number count what lies beyond the image as well, up to one image's size on each side, as in BOP.
+
+    Returns: mask of shape (height, width); box [x, y, width, height]; number of pixels.
+    """
+    width, height = image_size
+    mask, nothing = np.zeros((height, width), dtype=bool), np.zeros(4)
+    if vertices_mm[:, 2].min() < NEAREST_MM:
+        return mask, nothing, 0
+    corners = project(vertices_mm, matrix)
+    low = np.maximum(np.floor(corners.min(axis=0)).astype(int), [-width, -height])
+    high = np.minimum(np.ceil(corners.max(axis=0)).astype(int), [2 * width - 1, 2 * height - 1])
+    if (high < low).any():
+        return mask, nothing, 0
+    window = (int(low[0]), int(low[1]), int(high[0] - low[0] + 1), int(high[1] - low[1] + 1))
+    silhouette = ray_depth(vertices_mm, faces, matrix, window) > 0
+    if not silhouette.any():
+        return mask, nothing, 0
+    rows, columns = (np.flatnonzero(silhouette.any(axis=axis)) for axis in (1, 0))
+    box = [window[0] + columns[0], window[1] + rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+    inside_rows, inside_columns = slice(max(low[1], 0), high[1] + 1), slice(max(low[0], 0), high[0] + 1)
+    part = silhouette[max(-low[1], 0) : height - low[1], max(-low[0], 0) : width - low[0]]
+    target = mask[inside_rows, inside_columns]
+    target[:] = part[: target.shape[0], : target.shape[1]]
+    return mask, np.array(box, dtype=np.float64), int(silhouette.sum())
