@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import trimesh
 from numpy.typing import NDArray
+from pxr import Usd, UsdGeom, UsdValidation
 from scipy.spatial import ConvexHull
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Scene, ignore_progress
@@ -22,6 +23,7 @@ from autosimulate_pipeline.simulators.photoreal.models import CadModel, vertex_n
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings
 from autosimulate_pipeline.simulators.photoreal.silhouettes import ray_depth
 from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal
+from autosimulate_pipeline.simulators.photoreal.usd import export_usd
 
 OBJECTS = {2: "brick", 4: "egg", 7: "post"}
 COLOURS = {2: (200, 40, 30), 4: (235, 225, 60), 7: (40, 60, 180)}
@@ -184,13 +186,10 @@ def test_colour_temperature_goes_from_orange_to_blue(settings: PhotorealSettings
 def test_more_samples_mean_less_noise(settings: PhotorealSettings) -> None:
     """Monte-Carlo noise falls by √16 = 4 in theory; half of that leaves room for clipping and the pixel filter."""
 
-    def noise(num_samples: int) -> float:
-        scene = {**QUICK, "num_samples": num_samples}
-        [few] = render(settings, [scene], seeds=[8])
-        [many] = render(settings, [{**QUICK, "num_samples": 256}], seeds=[8])
-        return float(np.std(few.image.astype(float) - many.image))
-
-    assert noise(1) > 2 * noise(16)
+    counts = (1, 16, 128)
+    scenes = [{**QUICK, "num_samples": num_samples} for num_samples in counts]
+    few, more, many = (image.image.astype(float) for image in render(settings, scenes, seeds=[8] * 3))
+    assert np.std(few - many) > 2 * np.std(more - many)
 
 
 def test_every_choice_renders_with_instances_numbered_without_gaps(settings: PhotorealSettings) -> None:
@@ -207,6 +206,23 @@ def test_every_choice_renders_with_instances_numbered_without_gaps(settings: Pho
     for image in images:
         assert image.image.shape == (24, 32, 3)
         assert set(np.unique(image.instance_mask)) - {0} == set(range(1, len(image.instance_categories) + 1))
+
+
+def test_usd_is_valid_and_holds_the_posed_objects(settings: PhotorealSettings, tmp_path: Path) -> None:
+    photoreal = simulator(settings)
+    export_usd(photoreal, TWO[0], 5, tmp_path / "scene.usdc")
+    stage = Usd.Stage.Open(str(tmp_path / "scene.usdc"))
+    validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
+    assert [error.GetMessage() for error in UsdValidation.ValidationContext(validators).Validate(stage)] == []
+    assert (UsdGeom.GetStageMetersPerUnit(stage), UsdGeom.GetStageUpAxis(stage)) == (1.0, "Z")
+    [job] = photoreal.jobs([PhotorealScene.model_validate(TWO[0])], [5])
+    for placed in job.models:
+        prim = stage.GetPrimAtPath(f"/room/{OBJECTS[placed.object_id]}_0")
+        pose = np.array(UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(Usd.TimeCode.Default())).T
+        np.testing.assert_allclose(pose, placed.pose, atol=1e-6)
+        [mesh] = [child for child in prim.GetChildren() if child.IsA(UsdGeom.Mesh)]
+        colours = np.array(UsdGeom.Mesh(mesh).GetDisplayColorAttr().Get())
+        assert colours.mean(axis=0).argmax() == np.argmax(COLOURS[placed.object_id])
 
 
 def test_intrinsics_keep_rays_in_place_at_any_size() -> None:

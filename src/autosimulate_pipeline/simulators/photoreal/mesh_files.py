@@ -87,7 +87,7 @@ def _load(path: Path, _modified: int, _size: int) -> RawMesh:
         if uv.shape != (len(vertices), 2) or not np.isfinite(uv).all():
             raise ValueError(f"{path}: texture coordinates must be two finite numbers for each vertex, got {uv.shape}")
         return RawMesh(vertices, faces, None, uv, texture)
-    coloured = visual if visual.kind in ("vertex", "face") else visual.to_color()
+    coloured = _without_texture(visual)
     colours = None if coloured.kind is None else np.array(coloured.vertex_colors[:, :3], dtype=np.uint8)
     return RawMesh(vertices, faces, colours, None, None)
 
@@ -120,8 +120,7 @@ def _one_mesh(path: Path) -> trimesh.Trimesh:
     try:
         if any(_texture_image(part) is None for part in parts):  # a texture is no use to the parts without
             for part in parts:
-                visual: Any = part.visual
-                part.visual = visual.to_color()
+                part.visual = _without_texture(part.visual)
         whole: Any = trimesh.util.concatenate(parts)
         return whole
     except Exception as error:
@@ -130,6 +129,11 @@ def _one_mesh(path: Path) -> trimesh.Trimesh:
 
 def _one_line(error: object) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _without_texture(visual: Any) -> Any:
+    """Colours of vertices or faces, if any, in place of the texture or material."""
+    return visual.to_color() if visual.kind == "texture" else visual
 
 
 def _texture_image(mesh: trimesh.Trimesh) -> Image.Image | None:

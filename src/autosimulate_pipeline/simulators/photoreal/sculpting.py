@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -145,14 +144,15 @@ def limb(stations: Sequence[Vector], radii: Sequence[float]) -> Field:
     ]
     curve = np.concatenate([*bends, knots[-2:-1]])
 
+    starts, axes, swelling = curve[:-1, :3], np.diff(curve[:, :3], axis=0), np.diff(curve[:, 3])
+    squares = (axes**2).sum(axis=1)
+
     def field(points: Points) -> NDArray[np.float64]:
-        total = np.full(len(points), np.inf)
-        for start, end in pairwise(curve):
-            axis = end[:3] - start[:3]
-            along = np.clip((points - start[:3]) @ axis / (axis @ axis), 0, 1)
-            radius = start[3] + along * (end[3] - start[3])
-            np.minimum(total, np.linalg.norm(points - start[:3] - along[:, None] * axis, axis=1) - radius, out=total)
-        return total
+        reach = points @ axes.T - (starts * axes).sum(axis=1)  # (points - starts) · axes, shape (point, piece)
+        along = np.clip(reach / squares, 0, 1)
+        apart = (points**2).sum(axis=1)[:, None] - 2 * points @ starts.T + (starts**2).sum(axis=1)
+        distances = np.sqrt(np.maximum(apart - along * (2 * reach - along * squares), 0))
+        return np.asarray((distances - curve[:-1, 3] - along * swelling).min(axis=1))
 
     return field
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Field = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Signed distances, negative inside, shape (num_points,), of points, shape (num_points, 3)."""
 
-_BLOCK = 8  # voxels a side
+_BLOCK = 4  # voxels a side
 _REACH = 1.5  # how far the distances of a field may be from true ones, as a factor
 _NUM_STEPS = 3  # of Newton's method, from a voxel's middle onto the surface
 _CORNERS = np.array(list(product((0, 1), repeat=3)))
@@ -84,7 +84,7 @@ def _sample(field: Field, lower: NDArray[np.float64], upper: NDArray[np.float64]
     values = np.repeat(middles.reshape(num_blocks), _BLOCK, axis=0).repeat(_BLOCK, axis=1).repeat(_BLOCK, axis=2)
     near = blocks[abs(middles) < _REACH * np.sqrt(3) / 2 * _BLOCK * voxel]
     steps = np.stack(np.meshgrid(*[np.arange(_BLOCK)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    for some in np.array_split(near, len(near) // 200 + 1):
+    for some in np.array_split(near, len(near) // 1500 + 1):
         points = (some[:, None] * _BLOCK + steps).reshape(-1, 3)
         values[tuple(points.T)] = field(lower + points * voxel)
     return np.asarray(values)

@@ -15,8 +15,9 @@ from autosimulate_pipeline.simulators.photoreal.job import ModelSource, RenderJo
 from autosimulate_pipeline.simulators.photoreal.models import CadModel, read_models
 from autosimulate_pipeline.simulators.photoreal.silhouettes import full_extent
 from autosimulate_pipeline.simulators.rendering.blender_clutter import plain, print_corner
+from autosimulate_pipeline.simulators.rendering.blender_furniture import show
 from autosimulate_pipeline.simulators.rendering.blender_materials import textured, vertex_colours
-from autosimulate_pipeline.simulators.rendering.blender_rooms import Room, show
+from autosimulate_pipeline.simulators.rendering.blender_rooms import Room
 from autosimulate_pipeline.simulators.rendering.blender_session import (
     Matrix,
     Vector,
@@ -57,13 +58,13 @@ def render(job: RenderJob) -> AnnotatedImage:
 
 
 def export_usd(task: tuple[RenderJob, str]) -> None:
-    """Writes what `render` would show of the job to a USD file: shapes, lights, camera, colours without textures."""
+    """Writes what `render` would show of the job to a USD file: shapes, lights, camera, prints beside it."""
     job, path = task
     stage(job, {model.object_id: model for model in _read(job.source)})
     bpy.ops.wm.usd_export(
         filepath=path,
         evaluation_mode="RENDER",
-        export_textures_mode="KEEP",
+        export_textures_mode="NEW",
         convert_world_material=False,
         root_prim_path="/room",
     )

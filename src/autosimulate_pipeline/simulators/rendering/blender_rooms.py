@@ -1,4 +1,4 @@
-"""The rooms of the photorealistic scenes: furniture, what covers it, walls, light. Built once, changed by properties.
+"""The rooms of the photorealistic scenes, furnished and lit. Built once, changed by properties.
 
 World units are metres; the support that the objects lie on is z = 0, its open side looks towards −y.
 """
@@ -6,14 +6,13 @@ World units are metres; the support that the objects lie on is z = 0, its open s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import cos, pi, radians, sin
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS, DistractorModel
+from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS
 from autosimulate_pipeline.simulators.photoreal.prints import marker_board, print_atlas
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene
 from autosimulate_pipeline.simulators.rendering.blender_clutter import (
@@ -27,6 +26,18 @@ from autosimulate_pipeline.simulators.rendering.blender_clutter import (
     make_small_props,
     print_corner,
 )
+from autosimulate_pipeline.simulators.rendering.blender_furniture import (
+    COVER_DEPTH,
+    PLACES,
+    Place,
+    make_covers,
+    make_desk,
+    make_distractor,
+    make_shelf,
+    make_sofa,
+    make_walls,
+    show,
+)
 from autosimulate_pipeline.simulators.rendering.blender_materials import Nodes, make_materials
 from autosimulate_pipeline.simulators.rendering.blender_session import Vector, bpy, srgb_from_linear
 from autosimulate_pipeline.simulators.rendering.blender_shapes import Shape, link
@@ -34,7 +45,6 @@ from autosimulate_pipeline.simulators.rendering.blender_shapes import Shape, lin
 Circle = tuple[float, float, float]
 """x, y and radius of a place on the support that is taken, in metres."""
 
-COVER_DEPTH = 0.0012
 SHEET_DEPTHS = np.linspace(0.0009, 0.0002, 8)
 """What lies flat under the objects is lower than z = 0 by this, less than can be seen: physics knows one plane only."""
 
@@ -49,28 +59,6 @@ LAMINATES = ((0.52, 0.51, 0.48), (0.50, 0.43, 0.32), (0.24, 0.25, 0.26), (0.62, 
 CLOTHS = ((0.30, 0.28, 0.25), (0.08, 0.10, 0.16), (0.42, 0.34, 0.24), (0.20, 0.05, 0.05), (0.10, 0.16, 0.12))
 CARPETS = ((0.035, 0.05, 0.10), (0.10, 0.10, 0.11), (0.20, 0.15, 0.10))
 PLASTERS = ((0.52, 0.51, 0.48), (0.42, 0.38, 0.31), (0.33, 0.38, 0.42), (0.60, 0.60, 0.60))
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a piece of furniture ends: x = ± half_width, y from `front` to `back`; heights of floor, y of the wall."""
-
-    half_width: float
-    front: float
-    back: float
-    floor: float
-    wall: float
-
-
-PLACES = {
-    "desk": Place(0.9, -0.5, 0.62, -0.74, 0.75),
-    "shelf": Place(0.8, -0.45, 0.42, -0.9, 0.45),
-    "sofa": Place(0.85, -0.5, 0.45, -0.45, 0.95),
-}
-
-
-def show(blender_object: bpy.types.Object, is_shown: bool) -> None:
-    blender_object.hide_render = blender_object.hide_viewport = not is_shown
 
 
 def put(blender_object: bpy.types.Object, x: float, y: float, z: float = 0.0, turn: float = 0.0) -> None:
@@ -102,9 +90,13 @@ class Room:
         self.materials = make_materials(print_atlas(photographs), marker_board(photographs))
         self.environments = {name: _without_suns(name, values) for name, values in radiance.items()}
         self._add_lights()
-        self._add_walls()
-        self.furniture = {"desk": self._add_desk(), "shelf": self._add_shelf(), "sofa": self._add_sofa()}
-        self.covers = self._add_covers()
+        self.walls = make_walls(self.materials)
+        self.furniture = {
+            "desk": make_desk(self.materials),
+            "shelf": make_shelf(self.materials),
+            "sofa": make_sofa(self.materials),
+        }
+        self.covers = make_covers(self.materials)
         sheet = [(-0.105, -0.14, 0.0), (0.105, -0.14, 0.0), (0.105, 0.14, 0.0), (-0.105, 0.14, 0.0)]
         self.sheets = [
             Shape().sheet(sheet).build(f"sheet{number}", self.materials["print"]) for number in range(len(SHEET_DEPTHS))
@@ -115,7 +107,7 @@ class Room:
         self.laptop, self.keyboard = make_laptop("laptop", self.materials), make_keyboard("keyboard", self.materials)
         self.book_rows = [make_book_row(f"books{n}", self.materials, 0.6, generator) for n in range(2)]
         self.crates = [make_crate(f"crate{number}", self.materials) for number in range(3)]
-        self.distractors = {shape.name: self._add_distractor(shape) for shape in DISTRACTORS}
+        self.distractors = {shape.name: make_distractor(shape, self.materials) for shape in DISTRACTORS}
         self.pillows = [make_pillow(f"pillow{number}", self.materials) for number in range(3)]
 
     @property
@@ -131,12 +123,12 @@ class Room:
                 show(part, name == scene.scene)
         for thing in (*self.covers.values(), *self.sheets, *(prop.model for prop in self.props)):
             show(thing, False)
-        self.floor.location.z, self.wall.location.y = place.floor, place.wall
-        self.floor.color, self.wall.color = _tint(CARPETS, generator), _tint(PLASTERS, generator)
-        for wall in self.side_walls:
-            wall.color = self.wall.color
-        self.poster.location = (generator.uniform(-1.0, 1.0), place.wall - 0.003, generator.uniform(0.45, 0.7))
-        self.poster.color = print_corner("photo", generator)
+        self.walls.floor.location.z, self.walls.behind.location.y = place.floor, place.wall
+        self.walls.floor.color, self.walls.behind.color = _tint(CARPETS, generator), _tint(PLASTERS, generator)
+        for wall in self.walls.sides:
+            wall.color = self.walls.behind.color
+        self.walls.poster.location = (generator.uniform(-1.0, 1.0), place.wall - 0.003, generator.uniform(0.45, 0.7))
+        self.walls.poster.color = print_corner("photo", generator)
         self._cover(scene, place, generator)
         circles = list(taken)
         self._put_background(scene, place, circles, generator)
@@ -251,113 +243,12 @@ class Room:
         self.lamp.data.shape, self.lamp.data.size, self.lamp.data.size_y = "RECTANGLE", 1.5, 0.5
         world = bpy.data.worlds.new("panorama")
         bpy.context.scene.world = world
-        world.cycles.sampling_method = (
-            "NONE"  # without its suns a panorama is smooth: no shadow rays, a third less noise
-        )
+        world.cycles.sampling_method = "NONE"  # without its suns a panorama is smooth: no shadow rays
         nodes = Nodes(world)
         self.panorama_turn = nodes.add("Mapping", {"Vector": nodes.add("TexCoord").outputs["Generated"]})
         self.panorama = nodes.add("TexEnvironment", {"Vector": self.panorama_turn.outputs[0]})
         self.world_background = nodes.add("Background", {"Color": self.panorama.outputs[0]})
         nodes.add("OutputWorld", {"Surface": self.world_background.outputs[0]})
-
-    def _add_walls(self) -> None:
-        """Floor, wall behind, wall with the window on the left, wall on the right; no ceiling: the panorama lights."""
-        plaster, carpet, white = (self.materials[name] for name in ("plaster", "carpet", "white"))
-        self.floor = Shape().box((8, 8, 0.1), (0, 0, -0.05)).build("floor", carpet)
-        wall = Shape().box((5.4, 0.1, 2.9), (0, 0.05, 0.45)).box((5.4, 0.012, 0.08), (0, -0.006, -0.7), 1)
-        self.wall = wall.build("wall", plaster, white)
-        left = Shape().box((0.12, 5, 1.15), (-2.2, 0, -0.425)).box((0.12, 5, 0.4), (-2.2, 0, 1.75))
-        left.box((0.12, 1.8, 1.4), (-2.2, -1.6, 0.85)).box((0.12, 1.8, 1.4), (-2.2, 1.6, 0.85))
-        for y in (-0.68, 0.0, 0.68):
-            left.box((0.06, 0.06, 1.4), (-2.2, y, 0.85), 1)
-        for z in (0.17, 0.95, 1.53):
-            left.box((0.06, 1.4, 0.05), (-2.2, 0, z), 1)
-        right = Shape().box((0.1, 5, 2.9), (2.6, 0, 0.45))
-        self.side_walls = [left.build("window wall", plaster, white), right.build("right wall", plaster)]
-        corners = [(-0.4, 0.0, -0.28), (0.4, 0.0, -0.28), (0.4, 0.0, 0.28), (-0.4, 0.0, 0.28)]
-        self.poster = Shape().sheet(corners).build("poster", self.materials["print"])
-
-    def _add_desk(self) -> list[bpy.types.Object]:
-        place, metal, white = PLACES["desk"], self.materials["metal"], self.materials["white"]
-        deep, middle = place.back - place.front, (place.back + place.front) / 2
-        desk = Shape().box((2 * place.half_width, deep, 0.027), (0, middle, -0.015 - COVER_DEPTH), bevel=0.003)
-        for x in (-0.84, 0.84):
-            for y in (place.front + 0.06, place.back - 0.06):
-                desk.box((0.05, 0.05, 0.71), (x, y, -0.385), 1)
-        desk.box((0.42, 0.6, 0.55), (0.55, middle, -0.33), 0, bevel=0.004)
-        for z in (-0.15, -0.33, -0.51):
-            desk.box((0.4, 0.012, 0.165), (0.55, middle - 0.304, z), 0, bevel=0.003)
-            desk.box((0.12, 0.02, 0.012), (0.55, middle - 0.315, z), 1)
-        return [desk.build("desk", white, metal)]
-
-    def _add_shelf(self) -> list[bpy.types.Object]:
-        place, wood = PLACES["shelf"], self.materials["white"]
-        deep, middle = place.back - place.front, (place.back + place.front) / 2
-        shelf = Shape()
-        for z in (-0.016 - COVER_DEPTH, -0.45, -0.86):
-            shelf.box((2 * place.half_width, deep, 0.028), (0, middle, z), bevel=0.002)
-        for x in (-0.79, 0.0, 0.79):
-            shelf.box((0.024, deep - 0.01, 0.85), (x, middle + 0.005, -0.45))
-        shelf.box((2 * place.half_width, 0.01, 0.9), (0, place.back - 0.005, -0.46))
-        shelf.box((1.6, 0.2, 0.022), (0, place.back - 0.1, 0.46), bevel=0.002)
-        for x in (-0.79, 0.79):
-            shelf.box((0.022, 0.2, 0.46), (x, place.back - 0.1, 0.23))
-        parts = [shelf.build("shelf", wood)]
-        generator = np.random.default_rng(5)
-        for x, y, z in ((-0.4, -0.3, -0.436), (0.4, -0.25, -0.436), (-0.4, -0.25, -0.846), (-0.3, 0.22, 0.471)):
-            row = make_book_row(f"shelved{x}{z}", self.materials, 0.68, generator).model
-            row.location = (x, y, z)
-            parts.append(row)
-        return parts
-
-    def _add_sofa(self) -> list[bpy.types.Object]:
-        cloth = self.materials["cloth"]
-        sofa = Shape().box((2.1, 0.95, 0.3), (0, 0.0, -0.3), bevel=0.03)
-        for x in (-0.98, 0.98):
-            sofa.box((0.22, 1.0, 0.62), (x, 0.02, -0.13), bevel=0.07, segments=5)
-        for x in (-0.44, 0.44):
-            sofa.box((0.86, 0.2, 0.5), (x, 0.56, 0.2), bevel=0.07, segments=5)
-        sofa.box((2.1, 0.15, 0.75), (0, 0.72, -0.06), bevel=0.05, segments=4)
-        return [sofa.build("sofa", cloth)]
-
-    def _add_distractor(self, distractor: DistractorModel) -> bpy.types.Object:
-        shape, (wide, _, tall) = Shape(), distractor.size_m
-        if distractor.kind == "package":
-            model = shape.box(distractor.size_m, (0, 0, 0), bevel=0.0008, segments=1)
-            model_object = model.build(distractor.name, self.materials["print"])
-        else:
-            radius, half, rim = wide / 2, tall / 2, 0.0015
-            ends = [(0.0, half - 0.002), (radius - 2 * rim, half - 0.002), (radius - rim, half)]
-            side = [(radius, half - 2 * rim), (radius, rim - half), (radius - rim, -half), (0.0, -half)]
-            shape.turned([*ends, *side]).turned(
-                [(radius + 2e-4, 0.35 * half), (radius + 2e-4, -0.6 * half)], material=1
-            )
-            model_object = shape.build(distractor.name, self.materials["plastic"], self.materials["white"])
-        show(model_object, False)
-        return model_object
-
-    def _add_covers(self) -> dict[tuple[str, str], bpy.types.Object]:
-        """What the objects lie on, by furniture and material; on a sofa wood and laminate are trays."""
-        covers = {}
-        for name in ("desk", "shelf"):
-            place = PLACES[name]
-            middle, deep = (place.back + place.front) / 2, place.back - place.front
-            for surface in ("wood", "laminate", "cloth"):
-                size = (2 * place.half_width + 0.002, deep + 0.002, 0.003)
-                slab = Shape().box(size, (0, middle, -0.0015 - COVER_DEPTH), bevel=0.001)
-                covers[name, surface] = slab.build(f"{surface} on {name}", self.materials[surface])
-        for surface in ("wood", "laminate"):
-            tray = Shape().box((1.2, 0.86, 0.02), (0, -0.04, -0.01 - COVER_DEPTH), bevel=0.004)
-            tray.box((1.72, 0.9, 0.15), (0, -0.03, -0.097), 1, bevel=0.04, segments=4)
-            covers["sofa", surface] = tray.build(f"{surface} tray", self.materials[surface], self.materials["cloth"])
-        seat = Shape()
-        for x, wide in ((0.0, 0.98), (-0.68, 0.38), (0.68, 0.38)):
-            seat.box((wide, 0.96, 0.17), (x, -0.03, -0.085 - COVER_DEPTH), bevel=0.035, segments=5)
-        covers["sofa", "cloth"] = seat.build("seat", self.materials["cloth"])
-        sheet = [(-0.5, -0.5, 0.0), (0.5, -0.5, 0.0), (0.5, 0.5, 0.0), (-0.5, 0.5, 0.0)]
-        board = Shape().sheet([(x, y, -0.0001) for x, y, _ in sheet])
-        covers["board", "board"] = board.build("marker board", self.materials["board"])
-        return covers
 
 
 def _is_free(circle: Circle, circles: Sequence[Circle]) -> bool:
