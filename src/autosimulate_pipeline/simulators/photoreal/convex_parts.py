@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 from zipfile import BadZipFile
 
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
@@ -39,6 +40,8 @@ TOLERANCE_MM = 0.05
 
 MIN_VOLUME_MM3 = 1.0
 """Crumbs of the cutting that are left out; PhysX cannot make a hull of them."""
+
+_VERSION = 1  # of what is made here, the settings apart: another number, and nothing cached is used
 
 Parts = tuple[NDArray[np.float64], ...]
 """Of each part the corners of its hull in model coordinates, mm, shape (num_points, 3)."""
@@ -80,9 +83,15 @@ def decompose(job: tuple[NDArray[np.float64], NDArray[np.int64]]) -> Parts:
 
     vertices, faces = job
     coacd.set_log_level("error")
-    mesh = simplify(vertices, faces, NUM_FACES)
-    mode = "off" if _is_closed(mesh[1]) else "on"  # on: made anew from voxels, 1 mm thicker and seven times as slow
-    cut = coacd.run_coacd(coacd.Mesh(*mesh), threshold=THRESHOLD, preprocess_mode=mode, **COACD_SETTINGS)
+    mesh = trimesh.Trimesh(*simplify(vertices, faces, NUM_FACES), process=False)
+    trimesh.repair.fix_normals(mesh)  # of faces that look inwards CoACD makes a hundred parts
+    is_solid = mesh.is_watertight and mesh.is_winding_consistent
+    cut = coacd.run_coacd(
+        coacd.Mesh(mesh.vertices, mesh.faces),
+        threshold=THRESHOLD,
+        preprocess_mode="off" if is_solid else "on",  # on: made anew from voxels, 1 mm thicker and seven times as slow
+        **COACD_SETTINGS,
+    )
     hulls = [hull for points, _ in cut if (hull := _hull(np.asarray(points))) is not None]
     if not hulls:
         raise ValueError(f"no convex part of at least {MIN_VOLUME_MM3} mm³ came of a mesh of {len(faces)} faces")
@@ -92,12 +101,6 @@ def decompose(job: tuple[NDArray[np.float64], NDArray[np.int64]]) -> Parts:
         _reduce(np.concatenate([hull.points[hull.vertices], vertices[nearest == part]]))
         for part, hull in enumerate(hulls)
     )
-
-
-def _is_closed(faces: NDArray[np.int64]) -> bool:
-    """Whether every edge has two faces."""
-    edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    return bool((np.unique(edges, axis=0, return_counts=True)[1] == 2).all())
 
 
 def _hull(points: NDArray[np.float64]) -> ConvexHull | None:
@@ -138,7 +141,9 @@ def _reduce(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def parts_key(model: CadModel) -> str:
     """A hash of all that the model's convex parts depend on: its shape, the settings and CoACD's version."""
-    settings = repr((NUM_FACES, THRESHOLD, COACD_SETTINGS, MAX_POINTS, TOLERANCE_MM, MIN_VOLUME_MM3, version("coacd")))
+    settings = repr(
+        (_VERSION, NUM_FACES, THRESHOLD, COACD_SETTINGS, MAX_POINTS, TOLERANCE_MM, MIN_VOLUME_MM3, version("coacd"))
+    )
     content = hashlib.sha256(settings.encode())
     content.update(model.vertices_mm.tobytes() + model.faces.tobytes())
     return content.hexdigest()[:32]
