@@ -184,7 +184,7 @@ def test_texture_bomb_is_refused_undecoded(tmp_path: Path) -> None:
         (
             b"ply\nformat ascii 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\n"
             b"element face 1\nproperty list uchar int vertex_indices\nend_header\n0 0 0\n9 0 0\n0 9 0\n3 0 1 7\n",
-            "",  # trimesh or we: one of the two notices
+            "bad.ply",  # trimesh or we: one of the two notices
         ),
     ],
 )

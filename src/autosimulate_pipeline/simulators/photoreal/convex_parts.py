@@ -84,7 +84,7 @@ def decompose(job: tuple[NDArray[np.float64], NDArray[np.int64]]) -> Parts:
     vertices, faces = job
     coacd.set_log_level("error")
     mesh = trimesh.Trimesh(*simplify(vertices, faces, NUM_FACES), process=False)
-    trimesh.repair.fix_normals(mesh)  # of faces that look inwards CoACD makes a hundred parts
+    mesh.fix_normals()  # of faces that look inwards CoACD makes a hundred parts
     is_solid = mesh.is_watertight and mesh.is_winding_consistent
     cut = coacd.run_coacd(
         coacd.Mesh(mesh.vertices, mesh.faces),
@@ -141,10 +141,8 @@ def _reduce(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def parts_key(model: CadModel) -> str:
     """A hash of all that the model's convex parts depend on: its shape, the settings and CoACD's version."""
-    settings = repr(
-        (_VERSION, NUM_FACES, THRESHOLD, COACD_SETTINGS, MAX_POINTS, TOLERANCE_MM, MIN_VOLUME_MM3, version("coacd"))
-    )
-    content = hashlib.sha256(settings.encode())
+    settings = (NUM_FACES, THRESHOLD, COACD_SETTINGS, MAX_POINTS, TOLERANCE_MM, MIN_VOLUME_MM3)
+    content = hashlib.sha256(repr((_VERSION, version("coacd"), settings)).encode())
     content.update(model.vertices_mm.tobytes() + model.faces.tobytes())
     return content.hexdigest()[:32]
 
