@@ -3,6 +3,9 @@
 CoACD (Wei et al., Approximate Convex Decomposition for 3D Meshes, SIGGRAPH 2022) cuts the model, simplified to
 `NUM_FACES` faces. Each part then grows to the vertices of the original that stick out next to it, and shrinks to
 `MAX_POINTS` points at most: PhysX takes hulls of up to 255 faces, and a hull of n points has at most 2 n - 4.
+
+On one core LINEMOD's models take 2 to 8 s each, 36 s together, and give 4 to 58 parts; vertices stick out of them by
+0.5 mm at most. Our own take 85 s together.
 """
 
 from __future__ import annotations
