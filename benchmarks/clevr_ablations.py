@@ -9,11 +9,12 @@ images are others than those of the comparison. Two cores take about five minute
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import clevr_runs
 from autosimulate_pipeline.grids import Trial
-from clevr_runs import fresh, interval, markdown, state_at
+from clevr_runs import Reports, fresh, interval, markdown, state_at
 
 NAME = "clevr-ablations"
 SEEDS = (20, 21, 22)
@@ -56,24 +57,39 @@ def main(command_line: list[str] | None = None) -> None:
     parser = clevr_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options = parser.parse_args(command_line)
-    clevr_runs.use_project()
-    hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
-    shared = hidden | clevr_runs.reference_folders(NAME, hidden)
-    runs = {
-        variant: clevr_runs.searches(f"ablation-{number}", "autosimulate", VARIANTS[variant] | shared, options.seeds)
-        for number, variant in enumerate(VARIANTS)
+    variants = {
+        variant: (f"ablation-{number}", "autosimulate", overrides)
+        for number, (variant, overrides) in enumerate(VARIANTS.items())
         if variant in options.only
     }
-    clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
-    clevr_runs.answer([(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], options.jobs)
     rows = []
-    for variant, trials in runs.items():
-        tested = [fresh(trial, *answer_of(trial))["test"] for trial in trials]
+    for variant, reports in judged_variants(NAME, variants, options.seeds, options.jobs).items():
+        tested = [report["test"] for report in reports]
         by_seed = " ".join(f"{report.miou:.2f}" for report in tested)
         rows.append([variant, interval(r.miou for r in tested), interval(r.map for r in tested), by_seed])
     table = markdown(["variant", "test mIoU", "test mAP", "by seed, mIoU"], rows)
     (clevr_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
     print(table)
+
+
+def judged_variants(
+    name: str, variants: Mapping[str, tuple[str, str, dict[str, Any]]], seeds: Sequence[int], num_jobs: int
+) -> dict[str, list[Reports]]:
+    """Of each variant, seed by seed, a network trained on fresh images of its answer; runs what is missing for that.
+
+    Args:
+        variants: what the runs of each are called, the pipeline and the overrides.
+    """
+    clevr_runs.use_project()
+    hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
+    shared = hidden | clevr_runs.reference_folders(name, hidden)
+    runs = {
+        variant: clevr_runs.searches(called, pipeline, overrides | shared, seeds)
+        for variant, (called, pipeline, overrides) in variants.items()
+    }
+    clevr_runs.run_searches(name, [trial for trials in runs.values() for trial in trials], num_jobs)
+    clevr_runs.answer([(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], num_jobs)
+    return {variant: [fresh(trial, *answer_of(trial)) for trial in trials] for variant, trials in runs.items()}
 
 
 def answer_of(trial: Trial) -> tuple[Any, int]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import clevr_runs
-from clevr_ablations import HIDDEN_SEED, answer_of
-from clevr_runs import fresh, interval, markdown
+from clevr_ablations import judged_variants
+from clevr_runs import interval, markdown
 
 NAME = "clevr-tuning"
 SEEDS = (20, 21)
@@ -39,20 +39,15 @@ def main(command_line: list[str] | None = None) -> None:
     parser = clevr_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--methods", nargs="+", choices=TRIED, default=list(TRIED))
     options = parser.parse_args(command_line)
-    clevr_runs.use_project()
-    hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
-    shared = hidden | clevr_runs.reference_folders(NAME, hidden)
-    runs = {
-        (method, setting): clevr_runs.searches(f"tuning-{method}-{number}", method, overrides | shared, options.seeds)
+    variants = {
+        f"{method}, {setting}": (f"tuning-{method}-{number}", method, overrides)
         for method in options.methods
         for number, (setting, overrides) in enumerate(TRIED[method].items())
     }
-    clevr_runs.run_searches(NAME, [trial for trials in runs.values() for trial in trials], options.jobs)
-    clevr_runs.answer([(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], options.jobs)
     rows = []
-    for (method, setting), trials in runs.items():
-        judged = [fresh(trial, *answer_of(trial))["validation"] for trial in trials]
-        rows.append([f"{method}, {setting}", interval(r.miou for r in judged), interval(r.map for r in judged)])
+    for variant, reports in judged_variants(NAME, variants, options.seeds, options.jobs).items():
+        judged = [report["validation"] for report in reports]
+        rows.append([variant, interval(r.miou for r in judged), interval(r.map for r in judged)])
     table = markdown(["setting", "validation mIoU", "validation mAP"], rows)
     (clevr_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
     print(table)
