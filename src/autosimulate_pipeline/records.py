@@ -26,6 +26,12 @@ def ignore_progress(_num_finished: int) -> None:
     """The progress callback of a caller that does not watch."""
 
 
+def enclosing_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """x, y, width and height around the pixels of a mask, of which there must be one; in whole pixels."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1] + 1 - columns[0]), int(rows[-1] + 1 - rows[0])
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """Where the camera and the instances of an image are: what the BOP format adds to masks.
@@ -79,11 +85,9 @@ class AnnotatedImage:
         """[x, y, width, height] of each instance, in pixels, shape (num_instances, 4)."""
         if self.instance_boxes is not None:
             return self.instance_boxes
-        boxes = np.zeros((len(self.instance_categories), 4))
-        for index in range(len(boxes)):
-            rows, columns = (np.flatnonzero((self.instance_mask == index + 1).any(axis)) for axis in (1, 0))
-            boxes[index] = columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
-        return boxes
+        numbers = range(1, len(self.instance_categories) + 1)
+        boxes = [enclosing_box(self.instance_mask == number) for number in numbers]
+        return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
     @property
     def counted(self) -> NDArray[np.bool_]:

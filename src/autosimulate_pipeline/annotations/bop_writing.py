@@ -16,7 +16,14 @@ from PIL import Image
 
 from autosimulate_pipeline.annotations import bop_files
 from autosimulate_pipeline.annotations.bop import COLUMNS_NOT_STEPS, check_objects
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Geometry, Progress, ignore_progress
+from autosimulate_pipeline.records import (
+    AnnotatedDataset,
+    AnnotatedImage,
+    Geometry,
+    Progress,
+    enclosing_box,
+    ignore_progress,
+)
 
 _DEPTH_SCALE = 0.1  # mm per unit of the 16-bit depth image
 _MAX_DEPTH_MM = 65535 * _DEPTH_SCALE
@@ -160,8 +167,8 @@ def _extent(
 
 def _box(mask: NDArray[np.bool_]) -> list[int]:
     """[x, y, width, height] around the pixels of a mask, in BOP's steps from the first to the last."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return [int(side) for side in (columns[0], rows[0], np.ptp(columns), np.ptp(rows))]
+    x, y, width, height = enclosing_box(mask)
+    return [x, y, width - 1, height - 1]
 
 
 def _write_json(path: Path, content: Mapping[int, Any]) -> None:

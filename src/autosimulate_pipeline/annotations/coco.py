@@ -16,7 +16,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, ignore_progress
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, enclosing_box, ignore_progress
 
 _ANNOTATIONS = "annotations.json"
 _IMAGES = "images"
@@ -214,11 +214,9 @@ def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -
         mask = coco_mask.decode(coco_mask.merge(rles)).astype(bool)
     if not mask.any():
         raise ValueError(f"{where}: segmentation must cover at least one pixel, got none")
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = (columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0])
+    box = enclosing_box(mask)
     if not np.allclose(box, annotation.bbox, rtol=0, atol=_BOX_TOLERANCE):
-        wanted = [int(side) for side in box]
-        raise ValueError(f"{where}: bbox must enclose the segmentation, {wanted}, got {list(annotation.bbox)}")
+        raise ValueError(f"{where}: bbox must enclose the segmentation, {list(box)}, got {list(annotation.bbox)}")
     return mask
 
 
