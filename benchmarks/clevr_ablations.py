@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import clevr_runs
+import benchmark_runs
 from autosimulate_pipeline.grids import Trial
-from clevr_runs import Reports, fresh, interval, markdown, state_at
+from benchmark_runs import Reports, fresh, interval, markdown, state_at
 
 NAME = "clevr-ablations"
 SEEDS = (20, 21, 22)
@@ -54,7 +54,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the table."""
-    parser = clevr_runs.arguments(str(__doc__), SEEDS)
+    parser = benchmark_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     options = parser.parse_args(command_line)
     variants = {
@@ -68,7 +68,7 @@ def main(command_line: list[str] | None = None) -> None:
         by_seed = " ".join(f"{report.miou:.2f}" for report in tested)
         rows.append([variant, interval(r.miou for r in tested), interval(r.map for r in tested), by_seed])
     table = markdown(["variant", "test mIoU", "test mAP", "by seed, mIoU"], rows)
-    (clevr_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
+    (benchmark_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
     print(table)
 
 
@@ -80,15 +80,15 @@ def judged_variants(
     Args:
         variants: what the runs of each are called, the pipeline and the overrides.
     """
-    clevr_runs.use_project()
+    benchmark_runs.use_project()
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
-    shared = hidden | clevr_runs.reference_folders(name, hidden)
+    shared = hidden | benchmark_runs.reference_folders(name, hidden)
     runs = {
-        variant: clevr_runs.searches(called, pipeline, overrides | shared, seeds)
+        variant: benchmark_runs.searches(called, pipeline, overrides | shared, seeds)
         for variant, (called, pipeline, overrides) in variants.items()
     }
-    clevr_runs.run_searches(name, [trial for trials in runs.values() for trial in trials], num_jobs)
-    clevr_runs.answer([(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], num_jobs)
+    benchmark_runs.run_searches(name, [trial for trials in runs.values() for trial in trials], num_jobs)
+    benchmark_runs.answer([(fresh, trial, answer_of(trial)) for trials in runs.values() for trial in trials], num_jobs)
     return {variant: [fresh(trial, *answer_of(trial)) for trial in trials] for variant, trials in runs.items()}
 
 

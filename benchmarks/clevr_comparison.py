@@ -21,12 +21,12 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 
-import clevr_runs
+import benchmark_runs
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost_to_reach, median_cost
 from autosimulate_pipeline.grids import Trial
 from autosimulate_pipeline.records import StageSeconds
 from autosimulate_pipeline.reporting.comparison import Curve, at_points, by_cost, time_by_stage
-from clevr_runs import Question, Reports, fresh, markdown, polished, scratch, validation_alone
+from benchmark_runs import Question, Reports, fresh, markdown, polished, scratch, validation_alone
 
 NAME = "clevr-comparison"
 SEEDS = (5, 6, 7, 8, 9)
@@ -59,26 +59,26 @@ METRICS = {"miou": "mIoU", "map": "mAP"}
 
 def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the tables."""
-    parser = clevr_runs.arguments(str(__doc__), SEEDS)
+    parser = benchmark_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--budgets", type=int, nargs="+", default=[210, 390, 750], help="images rendered in a search")
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="numbers of fresh images to train on as well")
     parser.add_argument("--write", action="store_true", help="into docs/results/")
     options = parser.parse_args(command_line)
-    clevr_runs.use_project()
+    benchmark_runs.use_project()
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
-    shared = hidden | clevr_runs.reference_folders(NAME, hidden)
+    shared = hidden | benchmark_runs.reference_folders(NAME, hidden)
     trials = [
         trial
         for method in options.methods
-        for trial in clevr_runs.searches(f"clevr-{method}", method, METHODS[method] | shared, options.seeds)
+        for trial in benchmark_runs.searches(f"clevr-{method}", method, METHODS[method] | shared, options.seeds)
     ]
-    clevr_runs.run_searches(NAME, trials, options.jobs)
+    benchmark_runs.run_searches(NAME, trials, options.jobs)
     asked = [(trial, list(questions(trial, options))) for trial in trials]
-    clevr_runs.answer([question for _, named in asked for _, question in named], options.jobs)
+    benchmark_runs.answer([question for _, named in asked for _, question in named], options.jobs)
 
-    kept = clevr_runs.PROJECT / "data/08_reporting" / NAME
-    written = clevr_runs.RESULTS
+    kept = benchmark_runs.PROJECT / "data/08_reporting" / NAME
+    written = benchmark_runs.RESULTS
     networks = merged(pd.DataFrame(network_rows(asked)), written / "clevr_networks.csv")
     progress = merged(pd.DataFrame(progress_rows(trials)), written / "clevr_progress.csv")
     tables = report(networks, progress)
@@ -94,7 +94,7 @@ def questions(trial: Trial, options: argparse.Namespace) -> Iterator[tuple[dict[
     """The networks that the tables need, each with what it is called there."""
 
     def learned(budget: int) -> Any:
-        return clevr_runs.state_at(trial, budget).distribution
+        return benchmark_runs.state_at(trial, budget).distribution
 
     last = options.budgets[-1]
     for budget in options.budgets:
@@ -123,14 +123,14 @@ def judged(reports: Reports) -> dict[str, float]:
 
 def progress_rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
     """One for each iteration of a search: what it had cost by then, and how its network did on validation images."""
-    client = MlflowClient(f"sqlite:///{clevr_runs.PROJECT / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{benchmark_runs.PROJECT / 'mlflow.db'}")
     for trial in trials:
         run_id = trial.file("08_reporting", "mlflow_run_id").read_text().strip()
         seconds = {
             stage: {metric.step: metric.value for metric in client.get_metric_history(run_id, f"seconds/{stage}")}
             for stage in STAGES
         }
-        for k, validation in enumerate(clevr_runs.validation_reports(trial)):
+        for k, validation in enumerate(benchmark_runs.validation_reports(trial)):
             yield {
                 "method": trial.pipeline,
                 "seed": trial.parameters.seed,

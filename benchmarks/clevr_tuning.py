@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import clevr_runs
+import benchmark_runs
+from benchmark_runs import interval, markdown
 from clevr_ablations import judged_variants
-from clevr_runs import interval, markdown
 
 NAME = "clevr-tuning"
 SEEDS = (20, 21)
@@ -36,7 +36,7 @@ TRIED: dict[str, dict[str, dict[str, Any]]] = {
 
 def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the table."""
-    parser = clevr_runs.arguments(str(__doc__), SEEDS)
+    parser = benchmark_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--methods", nargs="+", choices=TRIED, default=list(TRIED))
     options = parser.parse_args(command_line)
     variants = {
@@ -49,7 +49,7 @@ def main(command_line: list[str] | None = None) -> None:
         judged = [report["validation"] for report in reports]
         rows.append([variant, interval(r.miou for r in judged), interval(r.map for r in judged)])
     table = markdown(["setting", "validation mIoU", "validation mAP"], rows)
-    (clevr_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
+    (benchmark_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
     print(table)
 
 

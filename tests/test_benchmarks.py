@@ -29,7 +29,7 @@ def test_cost_of_the_hypergradient_at_its_smallest(tmp_path: Path, monkeypatch: 
 def test_comparison_of_methods_at_its_smallest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that learns, a control and a search by rewards, as smoke runs; the second call runs nothing."""
     monkeypatch.syspath_prepend(str(PROJECT / "benchmarks"))
-    runs, comparison = (importlib.import_module(name) for name in ("clevr_runs", "clevr_comparison"))
+    runs, comparison = (importlib.import_module(name) for name in ("benchmark_runs", "clevr_comparison"))
     monkeypatch.setattr(runs, "PROJECT", project)
     monkeypatch.setattr(runs, "RESULTS", project)
     monkeypatch.setattr(runs, "ENVIRONMENT", "smoke")

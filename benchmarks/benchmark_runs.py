@@ -1,4 +1,4 @@
-"""What the CLEVR benchmarks share: searches as ordinary runs, and what their answers are worth on the test images.
+"""What the benchmarks share: searches as ordinary runs, and what their answers are worth on the test images.
 
 Everything is kept below data/ and made once: a benchmark can be stopped and called again.
 """
