@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from autosimulate_pipeline.records import ignore_progress
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
@@ -72,7 +73,11 @@ def test_no_jobs_give_no_results() -> None:
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_every_worker_is_another_process_on_a_core_of_its_own(num_workers: int) -> None:
+def test_every_worker_is_another_process_on_a_core_of_its_own(
+    num_workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where places on cores are claimed: other renderings may run as well
+    get_reusable_executor(reuse=True).shutdown(kill_workers=True)  # workers of earlier tests have their places
     if len(os.sched_getaffinity(0)) < num_workers:
         pytest.skip("fewer cores than workers")
     settings = ParallelSettings(num_workers=num_workers)
