@@ -99,7 +99,11 @@ BAD = [
     ("search.mode", "fast", "search.mode: input should be 'recommended' or 'paper', got 'fast'"),
     ("hypergradient.damping", -0.1, "hypergradient.damping must be at least 0, got -0.1"),
     ("hypergradient.solver", "magic", "hypergradient.solver must be one of conjugate_gradient"),
-    ("simulator.type", "unity", "simulator.type: must be one of clevr, photoreal, toy, got 'unity'"),
+    (
+        "simulator.type",
+        "unity",
+        "simulator.type: must be one of clevr, external, photoreal, toy",
+    ),
     ("simulator.parameters.cube_x.low", 10, "simulator.parameters.cube_x: low must be below high, got low=10, high=10"),
     ("simulator.parameters.cube_x.high", 12, "simulator.parameters: scene parameter 'cube_x' is 12"),
     (

@@ -1,4 +1,4 @@
-"""The project's own `kedro run` and `kedro grid-search`: they go on where they ended, and fail in one line."""
+"""The project's own commands of `kedro`: runs go on where they ended, and everything fails in one line."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, run_folder
+from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.run_record import RECORD_NAME
 
 NODE_CHOICES = ("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces")
@@ -63,6 +64,64 @@ def grid_search(name: str, jobs: int | None, env: str | None) -> None:
     env = env or os.environ.get("KEDRO_ENV")  # as `kedro run` does: the trials inherit it
     with failing_in_one_line(Path("data")):
         sys.exit(not run_grid(Path.cwd(), name, env, jobs or len(os.sched_getaffinity(0))))
+
+
+@cli.command("new-simulator")
+@click.argument("name")
+@click.option("--external", is_flag=True, help="A script that runs as a command, in place of a Python class.")
+def new_simulator(name: str, external: bool) -> None:
+    """Write the first files of a simulator of your own, NAME, and an environment that runs it.
+
+    Nothing is overwritten. docs/own_simulator.md says how to go on.
+    """
+    from autosimulate_pipeline.simulators.scaffold import new_simulator as write_files
+
+    try:
+        written = write_files(Path.cwd(), name, external=external)
+    except (ValueError, OSError) as failure:
+        raise click.ClickException(str(failure)) from None
+    click.echo(f"wrote {' and '.join(map(str, written))}; to run it: kedro run --env {name}")
+
+
+@cli.command("validate-dataset")
+@click.argument("folder", type=click.Path(path_type=Path))
+def validate_dataset(folder: Path) -> None:
+    """Check that FOLDER keeps the rules of its format (COCO, YOLO or BOP), and tell what it holds."""
+    from autosimulate_pipeline.annotations.checking import check_dataset  # pycocotools is slow to import
+
+    try:
+        click.echo(str(check_dataset(folder)))
+    except (ValueError, OSError) as failure:
+        raise click.ClickException(str(failure)) from None
+
+
+@cli.command("report")
+@click.option(
+    "--compare", is_flag=True, required=True, expose_value=False, help="Write one page about all the runs named."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("data/08_reporting/comparison.html"),
+    show_default=True,
+    help="The page.",
+)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+def report(output: Path, runs: tuple[str, ...]) -> None:
+    """Compare runs on one page: curves, test results, parameters at the end, settings that differ.
+
+    A single run has its report in data/08_reporting/RUN/report.html.
+    """
+    from autosimulate_pipeline.pipelines.reporting.finished_runs import read_runs  # slow to import
+    from autosimulate_pipeline.reporting.run_comparison import render_comparison
+
+    try:
+        finished = read_runs(Path("data"), runs)
+        with replacing(output) as draft:
+            draft.write_text(render_comparison(finished))
+    except (ValueError, OSError) as failure:
+        raise click.ClickException(str(failure)) from None
+    click.echo(output)
 
 
 @contextmanager

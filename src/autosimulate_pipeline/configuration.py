@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
+from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import TaskModelSettings
+from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings
 
 MAX_RUN_NAME = 100
 
@@ -45,14 +48,33 @@ class Parameters(BaseModel):
     search: SearchSettings
     hypergradient: HypergradientSettings
     final_evaluation: FinalEvaluationSettings
+    generate: GenerateSettings = GenerateSettings.model_validate({})
     parallel: ParallelSettings
+
+    @model_validator(mode="after")
+    def _objective_is_measured(self) -> Parameters:
+        if self.search.trials.objective == "miou" and self.task_model.type not in SEGMENTATION_NETWORKS:
+            raise ValueError(
+                f"search.trials.objective must be map or loss for {self.task_model.type}, which finds boxes, got 'miou'"
+            )
+        return self
+
+    @property
+    def pretraining_images_key(self) -> str:
+        """A hash of all that the images depend on which networks are pretrained on; runs with the same share them."""
+        simulator, pretraining = self.simulator, self.pretraining
+        drawn = simulator.parameters.uniform().model_dump(mode="json")
+        return _hash([simulator.type, simulator.options, drawn, pretraining.num_images, pretraining.seed])
 
     @property
     def pretraining_key(self) -> str:
         """A hash of all that a pretrained network depends on; runs with the same share it."""
-        used = {"simulator": True, "pretraining": True, "task_model": True}
-        depends_on = self.model_dump_json(include=used, exclude={"task_model": {"device", "frozen"}})
-        return hashlib.sha256(depends_on.encode()).hexdigest()[:16]
+        network = self.task_model.model_dump(mode="json", exclude={"device", "frozen"})
+        return _hash([self.pretraining_images_key, network, self.pretraining.training.model_dump(mode="json")])
+
+
+def _hash(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
@@ -75,6 +97,23 @@ class ProjectConfigLoader(OmegaConfigLoader):
         runtime_params["run"] = str(runtime_params["run"])
         super().__init__(conf_source, env, runtime_params, **kwargs)
         ProjectConfigLoader.current = self
+
+    def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
+        """Kedro's merge; but where an environment names another simulator, base's parameters and options are left out.
+
+        They are of base's simulator: the environment would have to switch off each by its name.
+        """
+        if key == "parameters" and _simulator_type(env_config) not in (None, _simulator_type(config)):
+            config = copy.deepcopy(config)
+            for block in (config["simulator"], config["reference_data"]["hidden_simulator"]):
+                for key_of_the_other in ("options", "parameters"):
+                    block.pop(key_of_the_other, None)
+        return super()._merge_configs(config, env_config, key, env_path)
+
+
+def _simulator_type(parameters: dict[str, Any]) -> str | None:
+    simulator = parameters.get("simulator")
+    return simulator.get("type") if isinstance(simulator, dict) else None
 
 
 def current_parameters() -> Parameters:
@@ -101,6 +140,7 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     try:
         parameters.simulator.check()
         parameters.reference_data.check()
+        parameters.reference_data.check_masks(parameters.task_model)
         hidden_simulator(parameters.reference_data, parameters.simulator).check(
             "reference_data.hidden_simulator.parameters"
         )

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -25,18 +21,17 @@ from autosimulate_pipeline.configuration import default_run_name, run_folder
 from autosimulate_pipeline.datasets import RecordDataset
 from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
-from autosimulate_pipeline.progress import TEST_LABELS, console
+from autosimulate_pipeline.progress import console
 from autosimulate_pipeline.records import EvaluationReport
-from autosimulate_pipeline.reporting.summary import test_results
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, test_metrics
 from autosimulate_pipeline.search import SEARCH_METHODS, SearchSettings
 from autosimulate_pipeline.search.trials import reward
+from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+from autosimulate_pipeline.trial_runs import run_trials
 
 MEASURED = {"val mAP": "{:.3f}", "val mIoU": "{:.3f}", "images": "{:.0f}", "minutes": "{:.1f}"}
 """What the table says of a trial, and how."""
-
-NUM_LAST_LINES = 10
-"""How much of a failed run's output is shown."""
 
 
 def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
@@ -47,6 +42,7 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
     """
     grid = load_grid(project, name, env)
     trials = expand(project, name, grid, env)
+    parallel = ParallelSettings.model_validate(load_conf(project, env, "parameters")["parallel"])
     search = default_run_name(f"grid-{name}", env, {})
     folder = run_folder(project, "08_reporting", search)
     tracking = TrackingSettings.model_validate(load_conf(project, env, "mlflow"))
@@ -55,48 +51,41 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
         tracker = Tracker(tracking, project, search, folder / "mlflow_run_id")
         tracker.log_parameters(grid.parameters | grid.grid, {"method": grid.pipeline})
     num_missing = sum(not trial.is_finished for trial in trials)
-    about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {num_jobs} at a time"
+    at_a_time = f"{num_jobs} at a time" if parallel.address is None else f"on {parallel.address}"
+    about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {at_a_time}"
     console.print(f"[bold]{search}[/]: {about}", soft_wrap=True)
     is_complete = False
     try:
-        table = run_missing(trials, num_jobs, tracker)
+        table = run_missing(trials, num_jobs, tracker, parallel)
         if len(table):
             _show(table, folder / "grid.csv")
-        is_complete = len(table) == len(trials) and finish_best(trials, table, folder / "grid.csv", tracker)
+        is_complete = len(table) == len(trials) and finish_best(trials, table, folder / "grid.csv", tracker, parallel)
     finally:
         if tracker is not None:
             tracker.finish("FINISHED" if is_complete else "FAILED")
     return is_complete
 
 
-def run_missing(trials: Sequence[Trial], num_jobs: int, tracker: Tracker | None) -> pd.DataFrame:
+def run_missing(
+    trials: Sequence[Trial], num_jobs: int, tracker: Tracker | None, parallel: ParallelSettings | None = None
+) -> pd.DataFrame:
     """The finished trials by run, best validation mAP first; those that fail are told and left out."""
     rows = {trial.run: _measured(trial, tracker) for trial in trials if trial.is_finished}
     missing = [trial for trial in trials if not trial.is_finished]
     failures: list[str] = []
     columns = (TextColumn("  trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with (
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
-        ThreadPoolExecutor(num_jobs) as pool,
-    ):
+    runs = run_trials(missing, num_jobs, parallel or ParallelSettings(), until_last_state=True)
+    with closing(runs), Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         bar = bars.add_task("", total=len(missing))
-        futures = {
-            pool.submit(_run_kedro, trial, "--to-outputs", trial.last_state, "--only-missing-outputs"): trial
-            for trial in missing
-        }
-        try:
-            for future in as_completed(futures):
-                trial, failure = futures[future], future.result()
-                if failure is None:
-                    rows[trial.run] = row = _measured(trial, tracker)
-                    measured = "  ".join(f"{key} {form.format(row[key])}" for key, form in MEASURED.items())
-                    console.print(f"{trial.label}  {measured}", soft_wrap=True)
-                else:
-                    console.print(f"{trial.label}  [bold red]failed[/]", soft_wrap=True)
-                    failures.append(failure)
-                bars.advance(bar)
-        finally:  # stopped: trials that have not begun do not begin
-            pool.shutdown(wait=False, cancel_futures=True)
+        for trial, failure in runs:
+            if failure is None:
+                rows[trial.run] = row = _measured(trial, tracker)
+                measured = "  ".join(f"{key} {form.format(row[key])}" for key, form in MEASURED.items())
+                console.print(f"{trial.label}  {measured}", soft_wrap=True)
+            else:
+                console.print(f"{trial.label}  [bold red]failed[/]", soft_wrap=True)
+                failures.append(failure)
+            bars.advance(bar)
     for failure in failures:
         console.print(failure, soft_wrap=True)
     if failures:
@@ -106,28 +95,34 @@ def run_missing(trials: Sequence[Trial], num_jobs: int, tracker: Tracker | None)
     return table.sort_values(["val mAP", "val mIoU"], ascending=False, kind="stable") if rows else table
 
 
-def finish_best(trials: Sequence[Trial], table: pd.DataFrame, table_file: Path, tracker: Tracker | None) -> bool:
+def finish_best(
+    trials: Sequence[Trial], table: pd.DataFrame, table_file: Path, tracker: Tracker | None, parallel: ParallelSettings
+) -> bool:
     """Whether the first trial of the table is tested: it goes on to its end, where it has not done so."""
     (chosen,) = (trial for trial in trials if trial.run == table.index[0])
     summary_file = chosen.file("08_reporting", "summary.json")
     if not summary_file.exists():
         console.print(f"chosen: {chosen.label}; it goes on to the test images", soft_wrap=True)
-        failure = _run_kedro(chosen)
+        ((_, failure),) = run_trials([chosen], 1, parallel, until_last_state=False)
         if failure is not None:
             console.print(failure, soft_wrap=True)
             return False
-    tests = test_results(json.loads(summary_file.read_text()))
+    tests = test_metrics(json.loads(summary_file.read_text()))
     if tracker is not None:
         metrics = _grid_metrics(table["val mAP"].iloc[0], table["val mIoU"].iloc[0])
-        metrics |= {f"test/mAP/{where}": mean_ap for where, (mean_ap, _) in tests.items()}
-        metrics |= {f"test/mIoU/{where}": miou for where, (_, miou) in tests.items()}
+        metrics |= {
+            f"test/{metric}/{where}": value
+            for where, of_network in tests.items()
+            for metric, value in of_network.items()
+        }
         tracker.log_summary(metrics, [table_file])
     told = ", ".join(
-        f"{mean_ap:.3f} / {miou:.3f} ({TEST_LABELS[where]})"
-        for where, (mean_ap, miou) in tests.items()
+        f"{' / '.join(f'{value:.3f}' for value in of_network.values())} ({TEST_LABELS[where]})"
+        for where, of_network in tests.items()
         if where != "start"
     )
-    console.print(f"chosen: [bold]{chosen.label}[/], test mAP / mIoU {told}", soft_wrap=True)
+    names = " / ".join(METRIC_LABELS[metric] for metric in next(iter(tests.values())))
+    console.print(f"chosen: [bold]{chosen.label}[/], test {names} {told}", soft_wrap=True)
     return True
 
 
@@ -172,24 +167,6 @@ def _measured(trial: Trial, tracker: Tracker | None) -> dict[str, Any]:
 
 def _grid_metrics(mean_ap: float, miou: float) -> dict[str, float]:
     return {"grid/val_mAP": float(mean_ap), "grid/val_mIoU": float(miou)}
-
-
-def _run_kedro(trial: Trial, *choices: str) -> str | None:
-    """None, or what a failed `kedro run` said last."""
-    command = [sys.executable, "-m", "kedro", "run", *trial.arguments, *choices]
-    finished = subprocess.run(
-        command,
-        cwd=trial.project,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many trials as cores: more threads only wait for each other
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if not finished.returncode:
-        return None
-    last_lines = "\n".join(finished.stdout.splitlines()[-NUM_LAST_LINES:])
-    return f"[bold red]failed:[/] {trial.run}, exit status {finished.returncode}\n{escape(last_lines)}"
 
 
 def _show(table: pd.DataFrame, file: Path) -> None:

@@ -12,14 +12,18 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
 from autosimulate_pipeline.configuration import Parameters, check_parameters, flattened, run_folder
-from autosimulate_pipeline.progress import RunDisplay
+from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
+from autosimulate_pipeline.progress import RunDisplay, console
 from autosimulate_pipeline.records import StageSeconds
-from autosimulate_pipeline.reporting.summary import test_results
-from autosimulate_pipeline.run_record import check_run, record_run
+from autosimulate_pipeline.reporting.summary import metrics, test_metrics
+from autosimulate_pipeline.run_record import check_generation, check_run, record_run
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 
 STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
+
+GENERATE = "generate"
+"""The pipeline that reads a run and makes none: the run's record, clock and curves are not touched by it."""
 
 
 class ValidationHook:
@@ -31,22 +35,30 @@ class ValidationHook:
         self._reporting = run_folder(context.project_path, "08_reporting", self._parameters.run)
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
         self._pipeline = _pipeline_name(run_params)
-        check_run(self._reporting, self._pipeline, self._parameters)
+        if self._pipeline == GENERATE:
+            check_generation(catalog, self._parameters, run_params["runtime_params"])
+        else:
+            check_run(self._reporting, self._pipeline, self._parameters)
 
     @hook_impl
     def before_dataset_saved(self) -> None:
-        record_run(self._reporting, self._pipeline, self._parameters)
+        if self._pipeline != GENERATE:
+            record_run(self._reporting, self._pipeline, self._parameters)
 
 
 class StageClockHook:
     """Keeps `stage_seconds` in the catalog up to date, across resumed runs too."""
 
     _process_start_counted = False
+    _is_running = False
 
     @hook_impl
-    def before_pipeline_run(self, catalog: CatalogProtocol[Any, Any]) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
+        self._is_running = _pipeline_name(run_params) != GENERATE
+        if not self._is_running:
+            return
         self._catalog = catalog
         before = catalog.load("stage_seconds") if catalog.exists("stage_seconds") else StageSeconds()
         self._spent = {stage: getattr(before, stage) for stage in STAGES}
@@ -61,6 +73,8 @@ class StageClockHook:
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
+        if not self._is_running:
+            return
         for stage in node.tags.intersection(STAGES):
             self._spent[stage] += time.monotonic() - self._node_started
         self._save()
@@ -119,33 +133,29 @@ class TrackingHook(_LoopHook):
 
     def on_start(self, pipeline: str) -> None:
         settings = TrackingSettings.model_validate(self._context.config_loader["mlflow"])
-        if not settings.enabled:
+        if not settings.enabled or pipeline == GENERATE:
             return
         parameters, project = self._parameters, self._context.project_path
         self._tracker = Tracker(settings, project, parameters.run, self._reporting / "mlflow_run_id")
         tags = {"method": pipeline, "mode": parameters.search.mode, "experiment": parameters.experiment}
-        self._tracker.log_parameters(flattened(parameters.model_dump(mode="json", exclude={"run"})), tags)
+        self._tracker.log_parameters(flattened(parameters.model_dump(mode="json", exclude={"run", "generate"})), tags)
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
         if self._tracker is None:
             return
-        metrics = {
-            "val/mAP": validation.map,
-            "val/mIoU": validation.miou,
-            "val/loss": validation.loss,
-            "images_rendered": float(state.images_rendered),
-        }
-        metrics |= {f"psi/{name}": value for name, value in state.distribution.entries().items()}
+        logged = {f"val/{name}": value for name, value in metrics(validation).items()}
+        logged |= {"val/loss": validation.loss, "images_rendered": float(state.images_rendered)}
+        logged |= {f"psi/{name}": value for name, value in state.distribution.entries().items()}
         seconds: StageSeconds = self._catalog.load("stage_seconds")
-        metrics |= {f"seconds/{stage}": getattr(seconds, stage) for stage in (*STAGES, "other", "total")}
+        logged |= {f"seconds/{stage}": getattr(seconds, stage) for stage in (*STAGES, "other", "total")}
         if hypergradient.influences:
-            metrics |= {
+            logged |= {
                 "hypergradient/norm": hypergradient.norm,
                 "hypergradient/solver_steps": float(hypergradient.solver_steps),
                 "hypergradient/solver_residual": hypergradient.solver_residual,
                 f"hypergradient/outcome/{hypergradient.solver_outcome}": 1.0,
             }
-        self._tracker.log_metrics(metrics, step=state.iteration - 1)
+        self._tracker.log_metrics(logged, step=state.iteration - 1)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -153,15 +163,15 @@ class TrackingHook(_LoopHook):
             return
         if self._catalog.exists("summary"):
             summary = self._catalog.load("summary")
-            metrics = {
+            tested = {
                 f"test/{metric}/{where}": value
-                for where, values in test_results(summary).items()
-                for metric, value in zip(("mAP", "mIoU"), values, strict=True)
+                for where, of_network in test_metrics(summary).items()
+                for metric, value in of_network.items()
             }
             weights = run_folder(self._context.project_path, "06_models", self._parameters.run)
             names = ("summary.json", "evolution.png", "curves.png", "report.html")
             artifacts = [self._reporting / name for name in names] + [weights / "polished.safetensors"]
-            self._tracker.log_summary(metrics, [path for path in artifacts if path.exists()])
+            self._tracker.log_summary(tested, [path for path in artifacts if path.exists()])
         self._tracker.finish("FINISHED")
         self._tracker = None
 
@@ -176,6 +186,12 @@ class ProgressHook(_LoopHook):
     """Tells the person at the terminal."""
 
     def on_start(self, pipeline: str) -> None:
+        self._pipeline = pipeline
+        if pipeline == GENERATE:
+            settings = self._parameters.generate
+            what = f"{settings.num_images} images as {settings.format} from its learned parameters"
+            console.print(f"[bold]{self._parameters.run}[/]: {what}", soft_wrap=True)
+            return
         self._display = RunDisplay(self._parameters.loop.num_iterations)
         self._display.start(self._parameters.run, pipeline, self._parameters.loop.num_images)
 
@@ -184,5 +200,11 @@ class ProgressHook(_LoopHook):
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        if self._catalog.exists("summary"):
+        if self._pipeline == GENERATE:
+            settings = self._parameters.generate
+            if self._catalog.exists(contents_name(settings)):
+                console.print(str(self._catalog.load(contents_name(settings))), soft_wrap=True, markup=False)
+                folder = run_folder(self._context.project_path, "05_model_input", self._parameters.run) / settings.name
+                console.print(f"  {os.path.relpath(folder)}", soft_wrap=True)
+        elif self._catalog.exists("summary"):
             self._display.summary(self._catalog.load("summary"), self._reporting)

@@ -1,4 +1,4 @@
-"""The pipelines that `kedro run --pipeline NAME` knows: the search methods, `validation_only`, the bare iteration."""
+"""The pipelines that `kedro run --pipeline NAME` knows: search methods, `validation_only`, `generate`, an iteration."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from kedro.pipeline import Pipeline
 from autosimulate_pipeline.configuration import current_parameters
 from autosimulate_pipeline.pipelines import (
     final_evaluation,
+    generate,
     iteration,
     pretraining,
     reference_data,
@@ -35,5 +36,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "__default__": methods["autosimulate"],
         **methods,
         "validation_only": sources + validation_only.create_pipeline(is_pretrained),
+        "generate": generate.create_pipeline(parameters.generate),
         "iteration": iteration.create_iteration(),
     }

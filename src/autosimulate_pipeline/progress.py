@@ -18,19 +18,11 @@ from rich.text import Text
 from autosimulate_pipeline import records
 from autosimulate_pipeline.distributions import Gaussian
 from autosimulate_pipeline.records import EvaluationReport
-from autosimulate_pipeline.reporting.summary import test_results
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, metrics, test_metrics
 from autosimulate_pipeline.search.base import SearchState
 
 console = Console(highlight=False)
 """Where a run tells a person how it goes."""
-
-
-TEST_LABELS = {
-    "start": "retrained at the start ψ",
-    "learned": "retrained at the learned ψ",
-    "polished": "the loop's own network, polished",
-    "validation_only": "trained on the validation images alone",
-}
 
 
 class RateColumn(ProgressColumn):
@@ -76,9 +68,9 @@ class RunDisplay:
         seconds_left = (now - self._last_time) * (self._num_iterations - state.iteration) if self._last_time else 0
         self._last_time = now
         left = f"  [dim]{_minutes(seconds_left)} left in the loop[/]" if seconds_left else ""
+        measured = "  ".join(f"{METRIC_LABELS[key]} [bold]{value:.3f}[/]" for key, value in metrics(validation).items())
         console.print(
-            f"iteration {state.iteration:>3}/{self._num_iterations}"
-            f"  val mAP [bold]{validation.map:.3f}[/]  mIoU [bold]{validation.miou:.3f}[/]  loss {validation.loss:.3f}"
+            f"iteration {state.iteration:>3}/{self._num_iterations}  val {measured}  loss {validation.loss:.3f}"
             f"  images {state.images_rendered}{self._largest_move(state)}{left}",
             soft_wrap=True,
         )
@@ -87,9 +79,12 @@ class RunDisplay:
 
     def summary(self, summary: dict[str, Any], folder: Path) -> None:
         """After the last node."""
-        table = Table("test images", "mAP", "mIoU", title=summary["method"], title_justify="left")
-        for label, (mean_ap, miou) in test_results(summary).items():
-            table.add_row(TEST_LABELS[label], f"{mean_ap:.3f}", f"{miou:.3f}")
+        test = test_metrics(summary)
+        names = list(next(iter(test.values())))
+        labels = [METRIC_LABELS[name] for name in names]
+        table = Table("test images", *labels, title=summary["method"], title_justify="left")
+        for where, of_network in test.items():
+            table.add_row(TEST_LABELS[where], *(f"{of_network[name]:.3f}" for name in names))
         console.print(table)
         seconds = summary["seconds"]
         console.print(f"{summary['images_rendered']} images in the loop, {_minutes(seconds['total'])} in all")

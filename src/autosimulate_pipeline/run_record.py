@@ -1,4 +1,4 @@
-"""What a run was asked to do, kept in its folder, so that nobody goes on with it under other settings."""
+"""What a run was asked to do, in its folder: nobody goes on with it under other settings, and `generate` renders it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from kedro.io import CatalogProtocol
+
 from autosimulate_pipeline.configuration import ConfigurationError, Parameters, flattened
 from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
+from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
 
 RECORD_NAME = "parameters.json"
 
@@ -32,6 +36,28 @@ def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
         )
 
 
+def check_generation(catalog: CatalogProtocol[Any, Any], parameters: Parameters, overrides: dict[str, Any]) -> None:
+    """Nothing, if the pipeline `generate` can render from the run, and its images of before are of the same ψ.
+
+    Raises:
+        ConfigurationError: if there is no such run, it has no ψ, or the user asks for a simulator other than the run's.
+    """
+    for key in flattened(overrides):
+        if key != "run" and not key.startswith(("generate.", "parallel.")):
+            raise ConfigurationError(f"generate takes run, generate.* and parallel.*, the rest is the run's; got {key}")
+    run = parameters.run
+    if not catalog.exists("run_parameters"):
+        raise ConfigurationError(f"run must be one that exists (--params run=NAME, in data/08_reporting), got {run!r}")
+    records = catalog.load("search_records") if catalog.exists("search_records") else {}
+    plan = plan_name(parameters.generate)
+    try:
+        wanted = plan_generation(run, catalog.load("run_parameters"), records, parameters.generate)
+        if catalog.exists(plan):
+            check_plan(catalog.load(plan), wanted)
+    except (ValueError, OSError) as failure:
+        raise ConfigurationError(str(failure)) from None
+
+
 def record_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
     """Writes down the settings of a run that is about to keep its first result."""
     if not (folder / RECORD_NAME).exists():
@@ -40,6 +66,7 @@ def record_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
 
 
 def _settings(pipeline: str, parameters: Parameters) -> dict[str, Any]:
-    """All settings but `parallel` and `task_model.device`, which cannot change a result."""
-    settings = parameters.model_dump(mode="json", exclude={"parallel": True, "task_model": {"device"}})
+    """All settings but those that cannot change a result: `parallel`, `task_model.device`, and `generate`."""
+    without: Any = {"parallel": True, "task_model": {"device"}, "generate": True}
+    settings = parameters.model_dump(mode="json", exclude=without)
     return {"pipeline": pipeline, **flattened(settings)}

@@ -11,6 +11,9 @@ CONFIG_LOADER_ARGS = {
     "config_patterns": {"mlflow": ["mlflow*"]},
     "base_env": "base",
     "default_run_env": "local",
-    "custom_resolvers": {"pretraining_key": lambda: current_parameters().pretraining_key},
+    "custom_resolvers": {
+        "pretraining_key": lambda: current_parameters().pretraining_key,
+        "pretraining_images_key": lambda: current_parameters().pretraining_images_key,
+    },
     "merge_strategy": {"parameters": "soft"},  # an environment overrides single keys, not whole blocks
 }

@@ -73,6 +73,12 @@ def scene_image_ids(folder: Path) -> list[int]:
     return sorted(bop_files.read_scene(folder, None).poses)
 
 
+def bop_image_files(folder: Path) -> list[Path]:
+    """The image files of a scene folder in the order in which `read_bop` has their images; errors as there."""
+    scene = bop_files.read_scene(folder, None)
+    return [find_pictures(scene, image_id, ()).photograph.path for image_id in scene.poses]
+
+
 def split_by_blocks(image_ids: Iterable[int], num_first: int, num_blocks: int) -> tuple[list[int], list[int]]:
     """Two sets of ids made of whole blocks of neighbours: `num_first` ids in the first, all others in the second.
 

@@ -25,49 +25,63 @@ from autosimulate_pipeline.records import (
     ignore_progress,
 )
 
-_DEPTH_SCALE = 0.1  # mm per unit of the 16-bit depth image
-_MAX_DEPTH_MM = 65535 * _DEPTH_SCALE
+DEPTH_SCALE = 0.1  # mm per unit of the 16-bit depth image
+_MAX_DEPTH_MM = 65535 * DEPTH_SCALE
 
 
 def write_bop(dataset: AnnotatedDataset, folder: Path, progress: Progress = ignore_progress) -> None:
     """Writes the dataset as one scene, `folder/000000/`, and `folder/objects.json`: equal datasets, equal bytes.
 
-    Image ids are positions in `dataset.images`. Where an image has no `instance_boxes`, bbox_obj encloses the full
-    mask; where it has no `visible_fractions`, visib_fract is px_count_visib / px_count_all. The counts are those of the
-    image's own pixels, while a given box or fraction may reach beyond it. Masks, full masks and depth are written if
-    all images have them.
+    Image ids are positions in `dataset.images`; the rest is as `write_scene` says.
 
     Raises:
         FileExistsError: if the folder has something in it already.
-        ValueError: if the dataset has no object ids, an image no poses, only some images a depth or masks, or one a
-            depth beyond 0 to 6553.5 mm.
+        ValueError: as `write_scene`.
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} must be empty or new to write a BOP dataset to it")
-    if dataset.object_ids is None or len(dataset.object_ids) != len(dataset.categories):
-        raise ValueError(f"object_ids must name a BOP object for each category, got {dataset.object_ids}")
-    objects = dict(zip(dataset.object_ids, dataset.categories, strict=True))
-    check_objects(dataset.object_ids, dataset.categories)
-    geometries = [_checked_geometry(image, f"image {image_id}") for image_id, image in enumerate(dataset.images)]
+    write_scene(dataset, folder / "000000", range(len(dataset)), progress)
+    write_objects(dataset.categories, dataset.object_ids, folder)
+
+
+def write_objects(categories: Sequence[str], object_ids: Sequence[int] | None, folder: Path) -> None:
+    """Writes `folder/objects.json`, the names of the BOP objects by id."""
+    _write_json(folder / bop_files.OBJECTS, _checked_objects(categories, object_ids))
+
+
+def write_scene(
+    dataset: AnnotatedDataset, scene: Path, image_ids: Sequence[int], progress: Progress = ignore_progress
+) -> None:
+    """Writes the dataset's images, of these ids, to a scene folder that is not there yet.
+
+    Where an image has no `instance_boxes`, bbox_obj encloses the full mask; where it has no `visible_fractions`,
+    visib_fract is px_count_visib / px_count_all. The counts are those of the image's own pixels, while a given box or
+    fraction may reach beyond it. Masks, full masks and depth are written if all images have them.
+
+    Raises:
+        ValueError: if the dataset has no object ids, an image no poses, only some images a depth or masks, or one a
+            depth beyond 0 to 6553.5 mm.
+    """
+    object_ids = list(_checked_objects(dataset.categories, dataset.object_ids))
+    geometries = [_checked_geometry(image, f"image {index}") for index, image in enumerate(dataset.images)]
     with_instances = [image for image in dataset.images if image.instance_categories]
     kinds = {
         "depth": _all_or_none("depth_mm", [geometry.depth_mm is not None for geometry in geometries]),
         "mask": _all_or_none("full_masks", [geometry.full_masks is not None for geometry in geometries]),
         "mask_visib": _all_or_none("instance_mask", [bool(image.instance_mask.any()) for image in with_instances]),
     }
-    scene = folder / "000000"
     for kind in ("rgb", *(kind for kind, is_there in kinds.items() if is_there)):
         (scene / kind).mkdir(parents=True, exist_ok=True)
     poses: dict[int, Any] = {}
     extents: dict[int, Any] = {}
     cameras: dict[int, Any] = {}
-    for image_id, image in enumerate(dataset.images):
-        geometry, image_name = geometries[image_id], f"{image_id:06d}.png"
+    for image_id, image, geometry in zip(image_ids, dataset.images, geometries, strict=True):
+        image_name = f"{image_id:06d}.png"
         Image.fromarray(image.image).save(scene / "rgb" / image_name)
         if geometry.depth_mm is not None:
-            depth = np.rint(geometry.depth_mm.astype(np.float64) / _DEPTH_SCALE).astype(np.uint16)
+            depth = np.rint(geometry.depth_mm.astype(np.float64) / DEPTH_SCALE).astype(np.uint16)
             Image.fromarray(depth).save(scene / "depth" / image_name)
-        cameras[image_id] = {"cam_K": geometry.camera_matrix.ravel().tolist(), "depth_scale": _DEPTH_SCALE}
+        cameras[image_id] = {"cam_K": geometry.camera_matrix.ravel().tolist(), "depth_scale": DEPTH_SCALE}
         poses[image_id], extents[image_id] = [], []
         for index, category in enumerate(image.instance_categories):
             name = f"{image_id:06d}_{index:06d}.png"
@@ -81,7 +95,7 @@ def write_bop(dataset: AnnotatedDataset, folder: Path, progress: Progress = igno
                 {
                     "cam_R_m2c": geometry.rotations[index].ravel().tolist(),
                     "cam_t_m2c": geometry.translations_mm[index].tolist(),
-                    "obj_id": dataset.object_ids[category - 1],
+                    "obj_id": object_ids[category - 1],
                 }
             )
             extents[image_id].append(_extent(image, index, visible, full, geometry.depth_mm))
@@ -89,7 +103,14 @@ def write_bop(dataset: AnnotatedDataset, folder: Path, progress: Progress = igno
     _write_json(scene / bop_files.SCENE_GT, poses)
     _write_json(scene / bop_files.SCENE_GT_INFO, extents)
     _write_json(scene / bop_files.SCENE_CAMERA, cameras)
-    _write_json(folder / bop_files.OBJECTS, objects)
+
+
+def _checked_objects(categories: Sequence[str], object_ids: Sequence[int] | None) -> dict[int, str]:
+    """Names by id."""
+    if object_ids is None or len(object_ids) != len(categories):
+        raise ValueError(f"object_ids must name a BOP object for each category, got {object_ids}")
+    check_objects(object_ids, categories)
+    return dict(zip(object_ids, categories, strict=True))
 
 
 def _checked_geometry(image: AnnotatedImage, where: str) -> Geometry:
@@ -102,7 +123,7 @@ def _checked_geometry(image: AnnotatedImage, where: str) -> Geometry:
         and not np.bincount(image.instance_mask.ravel(), minlength=num_instances + 1)[1:].all()
     ):
         raise ValueError(f"{where}: every instance must have a visible pixel, got one without")
-    if not image.instance_mask.any() and image.instance_boxes is None:
+    if num_instances and not image.instance_mask.any() and image.instance_boxes is None:
         raise ValueError(f"{where} must have masks or boxes of its instances, got neither")
     fractions = np.ones(num_instances) if image.visible_fractions is None else np.array(image.visible_fractions)
     arrays: dict[str, tuple[NDArray[Any] | None, tuple[int, ...]]] = {
@@ -121,7 +142,7 @@ def _checked_geometry(image: AnnotatedImage, where: str) -> Geometry:
     depth_mm = geometry.depth_mm
     if depth_mm is not None and depth_mm.size and not 0 <= depth_mm.min() <= depth_mm.max() <= _MAX_DEPTH_MM:
         raise ValueError(
-            f"{where}: depth_mm must be from 0 to {_MAX_DEPTH_MM} (16 bits of {_DEPTH_SCALE} mm), "
+            f"{where}: depth_mm must be from 0 to {_MAX_DEPTH_MM} (16 bits of {DEPTH_SCALE} mm), "
             f"got {depth_mm.min()} to {depth_mm.max()}"
         )
     if not ((fractions >= 0) & (fractions <= 1)).all():
@@ -152,7 +173,7 @@ def _extent(
     if full is not None:
         counts["px_count_all"] = int(full.sum())
         if depth_mm is not None:
-            counts["px_count_valid"] = int((full & (depth_mm >= _DEPTH_SCALE / 2)).sum())
+            counts["px_count_valid"] = int((full & (depth_mm >= DEPTH_SCALE / 2)).sum())
     if visible is not None:
         counts |= {"bbox_visib": _box(visible), "px_count_visib": int(visible.sum())}
         if fraction is None and full is not None:

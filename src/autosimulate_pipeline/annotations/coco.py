@@ -1,28 +1,32 @@
-"""Annotated datasets as COCO folders: `annotations.json` beside `images/`.
+"""Annotated datasets as COCO folders: `annotations.json` beside `images/`. coco_writing.py is the other way.
 
 File names in `annotations.json` are relative to `images/`. Segmentations are written as compressed RLE and read as
-compressed or uncompressed RLE or polygons. The format: https://cocodataset.org/#format-data.
+compressed or uncompressed RLE or polygons; where annotations have none, their boxes are the labels. The format:
+https://cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
 
-import json
+import struct
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from pycocotools import mask as coco_mask
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, enclosing_box, ignore_progress
 
-_ANNOTATIONS = "annotations.json"
-_IMAGES = "images"
+ANNOTATIONS = "annotations.json"
+IMAGES = "images"
+
 _MAX_SIDE = 8192  # pixels; a larger image is more likely a decompression bomb than a photograph
 _MAX_INSTANCES = 255  # of one image: the instance mask is uint8
-_BOX_TOLERANCE = 2.0  # pixels: annotators' boxes come from polygon corners, ours from pixels
+BOX_TOLERANCE = 2.0  # pixels: annotators' boxes come from polygon corners, ours from pixels
+_EXIF_ORIENTATION = 0x0112
+_EXIF_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class _Record(BaseModel):
@@ -45,7 +49,7 @@ class _Annotation(_Record):
     id: int
     image_id: int
     category_id: int
-    segmentation: _Rle | list[list[float]]
+    segmentation: _Rle | list[list[float]] | None = None
     bbox: tuple[float, float, float, float]
     iscrowd: int = 0
 
@@ -61,46 +65,12 @@ class _Annotations(_Record):
     categories: list[_Category] = Field(min_length=1, max_length=255)
 
 
-def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ignore_progress) -> None:
-    """Writes the dataset to `folder/images/000000.png`, … and `folder/annotations.json`: equal datasets, equal bytes.
-
-    Raises:
-        FileExistsError: if the folder has something in it already.
-    """
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} must be empty or new to write a COCO dataset to it")
-    (folder / _IMAGES).mkdir(parents=True, exist_ok=True)
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for image_id, image in enumerate(dataset.images, start=1):
-        height, width = image.instance_mask.shape
-        file_name = f"{image_id - 1:06d}.png"
-        Image.fromarray(image.image).save(folder / _IMAGES / file_name)
-        images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
-        for number, category in enumerate(image.instance_categories, start=1):
-            rle = coco_mask.encode(np.asfortranarray(image.instance_mask == number, dtype=np.uint8))
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,  # from 1: COCO's matcher takes id 0 for "no match"
-                    "image_id": image_id,
-                    "category_id": category,
-                    "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},
-                    "area": int(coco_mask.area(rle)),
-                    "bbox": coco_mask.toBbox(rle).tolist(),
-                    "iscrowd": 0,
-                }
-            )
-        progress(1)
-    categories = [{"id": index, "name": name} for index, name in enumerate(dataset.categories, start=1)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / _ANNOTATIONS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty: bool = False) -> AnnotatedDataset:
     """The dataset in a COCO folder, exactly as `write_coco` got it; or a user's own, PNG or JPEG.
 
     Images come in the order of their ids, categories and the instances of an image too. Where instances overlap the
-    later one wins, and one that nothing is left of is dropped.
+    later one wins, and one that nothing is left of is dropped. If an annotation of the folder has no segmentation, all
+    are read as boxes alone. A photograph is turned as its EXIF orientation says, and its size is the one that has then.
 
     Args:
         allow_empty: accept a dataset without images or without any annotation, as a simulator can make one.
@@ -109,40 +79,73 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
         FileNotFoundError: if the folder, its annotations.json or an image is missing.
         ValueError: if something in it is wrong, named in one line.
     """
-    content = _read_annotations(folder / _ANNOTATIONS)
+    content = _read_annotations(folder / ANNOTATIONS)
     for what, records in (("image", content.images), ("annotation", content.annotations)):
         if not records and not allow_empty:
-            raise ValueError(f"{folder / _ANNOTATIONS}: {what}s must hold at least 1 {what}, got 0")
-    category_ids = sorted(category.id for category in content.categories)
-    names = {category.id: category.name for category in content.categories}
+            raise ValueError(f"{folder / ANNOTATIONS}: {what}s must hold at least 1 {what}, got 0")
+    by_image = _by_image(content, folder / ANNOTATIONS)
+    names = {category.id: category.name for category in sorted(content.categories, key=lambda category: category.id)}
+    has_masks = _first_without_mask(content) is None
+    images = []
+    for image in sorted(content.images, key=lambda image: image.id):
+        pixels = _read_image(folder, image)
+        annotate = _with_masks if has_masks else _with_boxes
+        images.append(annotate(pixels, by_image[image.id], list(names), folder / ANNOTATIONS))
+        progress(1)
+    return AnnotatedDataset(tuple(names.values()), tuple(images))
+
+
+def coco_image_files(folder: Path) -> list[Path]:
+    """The image files of a COCO folder in the order in which `read_coco` has their images; errors as there."""
+    images = sorted(_read_annotations(folder / ANNOTATIONS).images, key=lambda image: image.id)
+    return [folder / IMAGES / image.file_name for image in images]
+
+
+def coco_annotation_without_mask(folder: Path) -> int | None:
+    """The id of an annotation that has a box and no segmentation, so that all of the folder are read as boxes."""
+    return _first_without_mask(_read_annotations(folder / ANNOTATIONS))
+
+
+def _first_without_mask(content: _Annotations) -> int | None:
+    return min((annotation.id for annotation in content.annotations if not annotation.segmentation), default=None)
+
+
+def displayed_size(opened: Image.Image) -> tuple[int, int]:
+    """Width and height once the image is turned as its EXIF orientation says; only the header is read."""
+    width, height = opened.size
+    return (height, width) if opened.getexif().get(_EXIF_ORIENTATION) in _EXIF_ON_ITS_SIDE else (width, height)
+
+
+def _by_image(content: _Annotations, path: Path) -> dict[int, list[_Annotation]]:
+    """The annotations of each image, by its id, in the order of theirs, once all ids are known to fit."""
     by_image: dict[int, list[_Annotation]] = {image.id: [] for image in content.images}
+    category_ids = sorted(category.id for category in content.categories)
     for ids, what in (
         (category_ids, "category"),
         ([image.id for image in content.images], "image"),
         ([annotation.id for annotation in content.annotations], "annotation"),
     ):
         if len(set(ids)) < len(ids):
-            raise ValueError(f"{folder / _ANNOTATIONS}: {what} ids must differ, got one twice")
+            raise ValueError(f"{path}: {what} ids must differ, got one twice")
     for annotation in sorted(content.annotations, key=lambda annotation: annotation.id):
-        where = f"{folder / _ANNOTATIONS}: annotation {annotation.id}"
-        if annotation.category_id not in names:
+        where = f"{path}: annotation {annotation.id}"
+        if annotation.category_id not in category_ids:
             raise ValueError(f"{where}: category_id must be one of {category_ids}, got {annotation.category_id}")
         if annotation.image_id not in by_image:
             raise ValueError(f"{where}: image_id must be the id of an image, got {annotation.image_id}")
         if annotation.iscrowd:
             raise ValueError(f"{where}: iscrowd must be 0 (crowd regions have no instances), got {annotation.iscrowd}")
         by_image[annotation.image_id].append(annotation)
-    images = []
-    for image in sorted(content.images, key=lambda image: image.id):
-        pixels = _read_image(folder, image)
-        images.append(_annotated_image(pixels, by_image[image.id], category_ids, folder / _ANNOTATIONS))
-        progress(1)
-    return AnnotatedDataset(tuple(names[category_id] for category_id in category_ids), tuple(images))
+    for image_id, of_image in by_image.items():
+        if len(of_image) > _MAX_INSTANCES:
+            wanted = f"at most {_MAX_INSTANCES} annotations"
+            raise ValueError(f"{path}: image {image_id} must have {wanted}, got {len(of_image)}")
+    return by_image
 
 
 def _read_annotations(path: Path) -> _Annotations:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: a COCO folder holds {_ANNOTATIONS} and {_IMAGES}/")
+        raise FileNotFoundError(f"{path} is missing: a COCO folder holds {ANNOTATIONS} and {IMAGES}/")
     try:
         return _Annotations.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -153,32 +156,50 @@ def _read_annotations(path: Path) -> _Annotations:
 
 def _read_image(folder: Path, image: _Image) -> NDArray[np.uint8]:
     """The pixels, sRGB, shape (height, width, 3); the file must lie in the folder, after following links."""
-    path = folder / _IMAGES / image.file_name
+    path = folder / IMAGES / image.file_name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(
-            f"{folder / _ANNOTATIONS}: image {image.id}: file_name must stay inside {folder}, got {image.file_name!r}"
+            f"{folder / ANNOTATIONS}: image {image.id}: file_name must stay inside {folder}, got {image.file_name!r}"
         )
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {_ANNOTATIONS} names it for image {image.id}")
+        raise FileNotFoundError(f"{path} is missing: {ANNOTATIONS} names it for image {image.id}")
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as opened:
-            size = opened.size  # from the header: nothing is decoded before the size is known to be as announced
-            pixels = np.asarray(opened.convert("RGB")) if size == (image.width, image.height) else None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            size = displayed_size(opened)  # nothing is decoded before the size is known to be as announced
+            is_as_announced = size == (image.width, image.height)
+            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB")) if is_as_announced else None
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} must be a PNG or JPEG image: {error}") from None
     if pixels is None:
-        raise ValueError(f"{path} must be {image.width}x{image.height} as in {_ANNOTATIONS}, got {size[0]}x{size[1]}")
+        raise ValueError(f"{path} must be {image.width}x{image.height} as in {ANNOTATIONS}, got {size[0]}x{size[1]}")
     return pixels
 
 
-def _annotated_image(
+def _with_boxes(
     pixels: NDArray[np.uint8], annotations: list[_Annotation], category_ids: list[int], source: Path
 ) -> AnnotatedImage:
-    if len(annotations) > _MAX_INSTANCES:
-        image_id = annotations[0].image_id
-        raise ValueError(
-            f"{source}: image {image_id} must have at most {_MAX_INSTANCES} annotations, got {len(annotations)}"
-        )
+    height, width = pixels.shape[:2]
+    corner = np.array([width, height]) + BOX_TOLERANCE
+    for annotation in annotations:
+        box = np.array(annotation.bbox)
+        low, high = box[:2], box[:2] + box[2:]
+        is_inside = (low >= -BOX_TOLERANCE).all() and (high <= corner).all()
+        if not (np.isfinite(box).all() and is_inside and (box[2:] > 0).all()):
+            raise ValueError(
+                f"{source}: annotation {annotation.id}: bbox must be [x, y, width, height] in the image of "
+                f"{width}x{height}, width and height above 0, got {list(annotation.bbox)}"
+            )
+    return AnnotatedImage(
+        pixels,
+        np.zeros((height, width), dtype=np.uint8),
+        tuple(category_ids.index(annotation.category_id) + 1 for annotation in annotations),
+        instance_boxes=np.array([annotation.bbox for annotation in annotations]).reshape(-1, 4),
+    )
+
+
+def _with_masks(
+    pixels: NDArray[np.uint8], annotations: list[_Annotation], category_ids: list[int], source: Path
+) -> AnnotatedImage:
     overlay = np.zeros(pixels.shape[:2], dtype=np.uint8)
     for number, annotation in enumerate(annotations, start=1):
         overlay[_instance_mask(annotation, overlay.shape, f"{source}: annotation {annotation.id}")] = number
@@ -192,7 +213,7 @@ def _annotated_image(
 def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -> NDArray[np.bool_]:
     """The pixels of an annotation, checked against the image's (height, width) and the annotation's box."""
     height, width = size
-    segmentation = annotation.segmentation
+    segmentation = annotation.segmentation or []
     if isinstance(segmentation, _Rle):
         if segmentation.size != size:
             raise ValueError(
@@ -215,7 +236,7 @@ def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -
     if not mask.any():
         raise ValueError(f"{where}: segmentation must cover at least one pixel, got none")
     box = enclosing_box(mask)
-    if not np.allclose(box, annotation.bbox, rtol=0, atol=_BOX_TOLERANCE):
+    if not np.allclose(box, annotation.bbox, rtol=0, atol=BOX_TOLERANCE):
         raise ValueError(f"{where}: bbox must enclose the segmentation, {list(box)}, got {list(annotation.bbox)}")
     return mask
 

@@ -11,11 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from autosimulate_pipeline.evaluation.comparison import Interval
-
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-"""Okabe and Ito's colours; the first is for the method that the figure is about."""
-
-STAGE_COLOURS = {"render": "#56B4E9", "train": "#0072B2", "evaluate": "#CC79A7", "hypergradient": "#D55E00"}
+from autosimulate_pipeline.reporting.palette import LINES, STAGES
 
 
 @dataclass(frozen=True)
@@ -24,6 +20,14 @@ class Curve:
 
     costs: Sequence[float]
     values: Sequence[float]
+
+
+def median_curve(runs: Sequence[Curve]) -> Curve:
+    """The median of the interpolated runs over the costs that all of them span; empty where they share none."""
+    shared = np.unique(np.concatenate([np.asarray(run.costs, dtype=float) for run in runs]))
+    shared = shared[(shared >= max(run.costs[0] for run in runs)) & (shared <= min(run.costs[-1] for run in runs))]
+    medians = np.median([np.interp(shared, run.costs, run.values) for run in runs], axis=0)
+    return Curve(shared.tolist(), medians.tolist())
 
 
 def by_cost(curves: Mapping[str, Sequence[Curve]], cost: str, value: str) -> Figure:
@@ -35,14 +39,12 @@ def by_cost(curves: Mapping[str, Sequence[Curve]], cost: str, value: str) -> Fig
     """
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    for (method, runs), colour in zip(curves.items(), PALETTE * 2, strict=False):
+    for (method, runs), colour in zip(curves.items(), LINES * 2, strict=False):
         for run in runs:
             axes.plot(run.costs, run.values, color=colour, alpha=0.25, linewidth=0.8)
-        shared = np.unique(np.concatenate([np.asarray(run.costs, dtype=float) for run in runs]))
-        shared = shared[(shared >= max(run.costs[0] for run in runs)) & (shared <= min(run.costs[-1] for run in runs))]
-        if len(shared):
-            medians = np.median([np.interp(shared, run.costs, run.values) for run in runs], axis=0)
-            axes.plot(shared, medians, color=colour, linewidth=2, label=method)
+        median = median_curve(runs)
+        if median.costs:
+            axes.plot(median.costs, median.values, color=colour, linewidth=2, label=method)
     axes.set(xscale="log", xlabel=f"{cost} (logarithmic)", ylabel=value, ylim=(0, 1))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
@@ -61,7 +63,7 @@ def at_points(intervals: Mapping[str, Mapping[float, Interval]], point: str, val
     """
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
-    for index, ((method, by_point), colour) in enumerate(zip(intervals.items(), PALETTE * 2, strict=False)):
+    for index, ((method, by_point), colour) in enumerate(zip(intervals.items(), LINES * 2, strict=False)):
         points = np.array(sorted(by_point)) * (1 + 0.02 * (index - len(intervals) / 2))  # apart, so that all are seen
         means, lows, highs = (
             np.array([getattr(by_point[key], end) for key in sorted(by_point)]) for end in ("mean", "low", "high")
@@ -87,7 +89,7 @@ def time_by_stage(seconds: Mapping[str, Mapping[str, float]]) -> Figure:
     axes = figure.subplots()
     methods = list(seconds)[::-1]
     left = np.zeros(len(methods))
-    for stage, colour in {**STAGE_COLOURS, "other": "#BBBBBB"}.items():
+    for stage, colour in {**STAGES, "other": "#BBBBBB"}.items():
         widths = np.array([seconds[method].get(stage, 0.0) / 60 for method in methods])
         axes.barh(methods, widths, left=left, color=colour, label=stage, height=0.65)
         left += widths

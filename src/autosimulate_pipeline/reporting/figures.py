@@ -8,19 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, Prediction
+from autosimulate_pipeline.reporting.palette import GREEN, LINES
+from autosimulate_pipeline.reporting.pictures import labelled, predicted
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, metrics
 
 NUM_SAMPLES = 5
-CATEGORY_COLOURS = np.array(
-    [(0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (213, 94, 0), (86, 180, 233)]
-)
-"""Okabe and Ito's palette, safe for the colour-blind; category i has colour i - 1, repeating."""
-
-SHOWN_SCORE = 0.3
-"""Detections less sure than this are not drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +47,12 @@ def evolution(rows: Sequence[EvolutionRow], shown: AnnotatedDataset) -> Figure:
         for axes, image in zip(axes_row[:NUM_SAMPLES], row.rendered.images, strict=False):
             _show(axes, image.image)
         for axes, image, prediction in zip(axes_row[NUM_SAMPLES + 1 :], shown.images, row.predictions, strict=True):
-            _show_prediction(axes, image.image, prediction)
+            _show(axes, predicted(image.image, prediction))
         _label(axes_row[0], f"iteration {row.iteration + 1}")
     for axes, image in zip(grid[-1][NUM_SAMPLES - len(shown) : NUM_SAMPLES], shown.images, strict=True):
         _show(axes, image.image)
     for axes, image in zip(grid[-1][NUM_SAMPLES + 1 :], shown.images, strict=True):
-        if image.instance_boxes is None:
-            _show(axes, overlaid(image.image, image.semantic_mask))
-        else:
-            _show(axes, image.image)
-            _outline(axes, image.boxes[image.counted], np.array(image.instance_categories)[image.counted])
+        _show(axes, labelled(image))
     grid[0][0].set_title("samples from the simulator", loc="left", fontsize=11)
     grid[0][NUM_SAMPLES + 1].set_title("network on validation images", loc="left", fontsize=11)
     grid[-1][NUM_SAMPLES - len(shown)].set_title("validation images", loc="left", fontsize=11)
@@ -69,16 +60,8 @@ def evolution(rows: Sequence[EvolutionRow], shown: AnnotatedDataset) -> Figure:
     return figure
 
 
-def overlaid(image: NDArray[np.uint8], semantic_mask: NDArray[np.uint8], opacity: float = 0.65) -> NDArray[np.uint8]:
-    """The image, greyed, with each category in its colour, shape (height, width, 3), uint8."""
-    grey = image.mean(axis=2, keepdims=True).repeat(3, axis=2)
-    colours = CATEGORY_COLOURS[(semantic_mask.astype(int) - 1) % len(CATEGORY_COLOURS)]
-    blended = np.where(semantic_mask[..., None] > 0, opacity * colours + (1 - opacity) * grey, grey)
-    return blended.astype(np.uint8)
-
-
 def curves(reports: Sequence[EvaluationReport], entries: Sequence[Mapping[str, float]]) -> Figure:
-    """Validation mAP, mIoU and loss by iteration, and the path of every ψ entry.
+    """Validation accuracy and loss by iteration, and the path of every ψ entry.
 
     Args:
         reports: one for each iteration.
@@ -90,10 +73,11 @@ def curves(reports: Sequence[EvaluationReport], entries: Sequence[Mapping[str, f
     figure = Figure(figsize=(12, 2.9 * num_rows), layout="constrained")
     panels = list(figure.subplots(num_rows, 3, squeeze=False).flat)
     iterations = range(1, len(reports) + 1)
-    panels[0].plot(iterations, [report.map for report in reports], label="mAP", color="#0072B2")
-    panels[0].plot(iterations, [report.miou for report in reports], label="mIoU", color="#D55E00")
+    by_metric = {metric: [metrics(report)[metric] for report in reports] for metric in metrics(reports[0])}
+    for (metric, values), colour in zip(by_metric.items(), LINES, strict=False):
+        panels[0].plot(iterations, values, label=METRIC_LABELS[metric], color=colour)
     panels[0].set(title="validation accuracy", ylim=(0, 1))
-    panels[1].plot(iterations, [report.loss for report in reports], color="#009E73")
+    panels[1].plot(iterations, [report.loss for report in reports], color=GREEN)
     panels[1].set(title="validation loss", ylim=(0, None))
     panels[0].legend(frameon=False, fontsize=8)
     for panel, (family, names) in zip(panels[2:], families.items(), strict=False):
@@ -140,21 +124,6 @@ def _short(name: str, family: str) -> str:
 
 def _show(axes: Axes, image: NDArray[np.uint8]) -> None:
     axes.imshow(image, interpolation="nearest")
-
-
-def _show_prediction(axes: Axes, image: NDArray[np.uint8], prediction: Prediction) -> None:
-    if prediction.semantic_mask is not None:
-        _show(axes, overlaid(image, prediction.semantic_mask))
-    elif prediction.instance_boxes is not None:
-        _show(axes, image)
-        sure = np.array(prediction.instance_scores) >= SHOWN_SCORE
-        _outline(axes, prediction.instance_boxes[sure], np.array(prediction.instance_categories, dtype=int)[sure])
-
-
-def _outline(axes: Axes, boxes: NDArray[np.float64], categories: NDArray[np.int_]) -> None:
-    for (x, y, width, height), category in zip(boxes, categories, strict=True):
-        colour = CATEGORY_COLOURS[(category - 1) % len(CATEGORY_COLOURS)] / 255
-        axes.add_patch(Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=colour, linewidth=1.2))
 
 
 def _label(axes: Axes, text: str) -> None:

@@ -9,13 +9,38 @@ from typing import Any
 from autosimulate_pipeline.records import EvaluationReport, StageSeconds
 from autosimulate_pipeline.search.base import SearchState
 
+METRIC_LABELS = {"mAP": "mAP", "mAP50": "mAP@.5", "mIoU": "mIoU"}
+"""What people call the metrics; MLflow takes no @."""
 
-def test_results(summary: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
-    """Test mAP and mIoU of every network that a summary reports on, by what it was trained on."""
-    results = {where: (summary["test_map"][where], summary["test_miou"][where]) for where in summary["test_map"]}
+TEST_LABELS = {
+    "start": "retrained at the start ψ",
+    "learned": "retrained at the learned ψ",
+    "polished": "the loop's own network, polished",
+    "validation_only": "trained on the validation images alone",
+}
+"""What people call the networks that are tested."""
+
+_SUMMARY_KEYS = {"mAP": "test_map", "mAP50": "test_map50", "mIoU": "test_miou"}
+
+
+def metrics(report: EvaluationReport) -> dict[str, float]:
+    """mAP, mAP at IoU 0.5, and mIoU, which boxes have none of."""
+    values = {"mAP": report.map, "mAP50": report.map50}
+    return values | ({"mIoU": report.miou} if report.iou_by_category else {})
+
+
+def test_metrics(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The test metrics of every network that a summary reports on, by its key; undefined ones left out."""
+    by_network = {
+        where: {metric: summary.get(key, {}).get(where) for metric, key in _SUMMARY_KEYS.items()}
+        for where in summary["test_map"]
+    }
     if "polished" in summary:
-        results["polished"] = (summary["polished"]["test_map"], summary["polished"]["test_miou"])
-    return results
+        by_network["polished"] = {metric: summary["polished"].get(key) for metric, key in _SUMMARY_KEYS.items()}
+    return {
+        where: {metric: value for metric, value in of_network.items() if value is not None}
+        for where, of_network in by_network.items()
+    }
 
 
 def summarise(
@@ -29,7 +54,7 @@ def summarise(
     test: Mapping[str, EvaluationReport],
     seconds: StageSeconds,
 ) -> dict[str, Any]:
-    """The run as plain JSON values.
+    """The run as plain JSON values; mIoU is null where it is not defined, for detectors.
 
     Lists go by iteration. `start` and `learned` are networks retrained from scratch on as many fresh images from the ψ
     before and after the loop; `polished` is the loop's own network.
@@ -37,6 +62,8 @@ def summarise(
     Args:
         test: reports on the test images, for "start", "learned" and "polished".
     """
+    on_validation = [metrics(report) for report in validation]
+    on_test = {where: metrics(report) for where, report in test.items()}
     return {
         "run": run,
         "method": learned.method,
@@ -47,12 +74,15 @@ def summarise(
         "stopped": learned.stopped,
         "images_rendered": learned.images_rendered,
         "seconds": {stage: round(value, 2) for stage, value in asdict(seconds).items()},
-        "val_map": [report.map for report in validation],
-        "val_miou": [report.miou for report in validation],
+        "val_map": [of_one["mAP"] for of_one in on_validation],
+        "val_map50": [of_one["mAP50"] for of_one in on_validation],
+        "val_miou": [of_one.get("mIoU") for of_one in on_validation],
         "val_loss": [report.loss for report in validation],
-        "test_map": {where: test[where].map for where in ("start", "learned")},
-        "test_miou": {where: test[where].miou for where in ("start", "learned")},
-        "polished": {"test_map": test["polished"].map, "test_miou": test["polished"].miou},
+        **{
+            key: {where: on_test[where].get(metric) for where in ("start", "learned")}
+            for metric, key in _SUMMARY_KEYS.items()
+        },
+        "polished": {key: on_test["polished"].get(metric) for metric, key in _SUMMARY_KEYS.items()},
         "simulator_parameters": {
             "start": start.distribution.entries(),
             "learned": learned.distribution.entries(),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.records import AnnotatedDataset, Progress
 from autosimulate_pipeline.search.scenes import scenes_of, seeds_of
-from autosimulate_pipeline.simulators import SIMULATORS, ParallelSettings, Simulator, build_simulator
+from autosimulate_pipeline.simulators import ParallelSettings, Simulator, build_simulator, check_name
 
 
 class SimulatorSettings(BaseModel):
@@ -18,15 +18,14 @@ class SimulatorSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: str = Field("clevr", description="a name in SIMULATORS")
+    type: str = Field("clevr", description="a name in SIMULATORS, of an entry point, or package.module:Class")
     options: dict[str, Any] = Field({}, description="what is the same in every image; the simulator's own")
     parameters: ProductDistribution
 
     @field_validator("type")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in SIMULATORS:
-            raise ValueError(f"must be one of {', '.join(SIMULATORS)}, got {name!r}")
+        check_name(name)
         return name
 
     def build(self, parallel: ParallelSettings) -> Simulator:
@@ -41,12 +40,15 @@ class SimulatorSettings(BaseModel):
     def check(self, key: str = "simulator.parameters") -> None:
         """Raises ValueError, naming `key`, if the distribution reaches a scene that the simulator cannot render.
 
-        So it does for an option that the simulator does not take, or assets that it cannot read.
+        So it does for an option that the simulator does not take, assets that it cannot read, or a user's class that
+        is no simulator.
         """
         try:
             simulator = self.build(ParallelSettings())
         except (ValueError, OSError) as failure:
             raise ValueError(f"simulator.options: {failure}") from None
+        except TypeError as failure:
+            raise ValueError(f"simulator.type: {failure}") from None
         for scene in self.parameters.extremes():
             try:
                 simulator.check(scene)

@@ -9,11 +9,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autosimulate_pipeline.simulators.base import Simulator
 from autosimulate_pipeline.simulators.clevr import Clevr
+from autosimulate_pipeline.simulators.external.settings import ExternalSettings
+from autosimulate_pipeline.simulators.own import ENTRY_POINTS, OwnSimulator, find_class, installed_simulators
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealSettings
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings
 from autosimulate_pipeline.simulators.toy import ToySimulator
 
-__all__ = ["SIMULATORS", "ParallelSettings", "Simulator", "build_simulator"]
+__all__ = ["SIMULATORS", "ParallelSettings", "Simulator", "build_simulator", "check_name"]
 
 
 class NoOptions(BaseModel):
@@ -28,12 +30,33 @@ def _photoreal(settings: PhotorealSettings, parallel: ParallelSettings) -> Simul
     return Photoreal(settings, parallel)
 
 
+def _external(settings: ExternalSettings, parallel: ParallelSettings) -> Simulator:
+    from autosimulate_pipeline.simulators.external.simulator import External  # pycocotools is slow to import
+
+    return External(settings, parallel)
+
+
 SIMULATORS: dict[str, tuple[type[BaseModel], Callable[[Any, ParallelSettings], Simulator]]] = {
     "clevr": (NoOptions, lambda _options, parallel: Clevr(parallel)),
+    "external": (ExternalSettings, _external),
     "photoreal": (PhotorealSettings, _photoreal),
     "toy": (NoOptions, lambda _options, _parallel: ToySimulator()),
 }
-"""By name: what its options are, and how it is built from them."""
+"""By name: what its options are, and how it is built from them. Any other name is a user's class, see `own`."""
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError if `name` is no simulator: none of ours, of an installed package, or of the user's modules."""
+    if name in SIMULATORS:
+        return
+    installed = installed_simulators()
+    if ":" not in name and name not in installed:
+        known = ", ".join((*SIMULATORS, *installed))
+        raise ValueError(
+            f"must be one of {known}, a name of the entry point group {ENTRY_POINTS}, or a class as "
+            f"package.module:Class, got {name!r}"
+        )
+    find_class(name)
 
 
 def build_simulator(name: str, options: Mapping[str, Any], parallel: ParallelSettings) -> Simulator:
@@ -42,7 +65,10 @@ def build_simulator(name: str, options: Mapping[str, Any], parallel: ParallelSet
     Raises:
         ValueError: if an option is wrong, or an asset that it names cannot be read.
         FileNotFoundError: if such an asset is missing.
+        TypeError: if a user's class is malformed.
     """
+    if name not in SIMULATORS:
+        return OwnSimulator(name, options, parallel)
     model, build = SIMULATORS[name]
     try:
         settings = model.model_validate(dict(options))
@@ -52,6 +78,8 @@ def build_simulator(name: str, options: Mapping[str, Any], parallel: ParallelSet
             key, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
             if error["type"] == "extra_forbidden":
                 complaints.append(f"{name} has no option {key}, only {', '.join(model.model_fields) or 'none'}")
+            elif error["type"] == "value_error":  # of a validator of ours, which names the value itself
+                complaints.append(f"{key}: {message}" if key else message)
             else:
                 complaints.append(f"{key}: {message[0].lower()}{message[1:]}, got {error['input']!r}")
         raise ValueError("; ".join(complaints)) from None

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
 from autosimulate_pipeline.task_models import faster_rcnn_networks
+from autosimulate_pipeline.task_models.augmentation import training_batch
 from autosimulate_pipeline.task_models.base import (
     Batch,
     TaskModel,
@@ -47,6 +48,7 @@ __all__ = [
     "shrunk_and_perturbed",
     "split_frozen",
     "starting_weights",
+    "training_batch",
     "unravel",
 ]
 

@@ -1,4 +1,4 @@
-"""The usual augmentation of a small labelled set: mirrored, cropped, with other colours."""
+"""The usual augmentation of a small set of images: mirrored, cropped, with other colours."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import numpy as np
 import torch
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
+from autosimulate_pipeline.task_models.base import Batch, TaskModel
+from autosimulate_pipeline.task_models.training import TrainingSettings
 
 MIN_CROP_AREA = 0.4
 """A crop keeps at least this share of the image's area."""
+
+
+def training_batch(model: TaskModel, dataset: AnnotatedDataset, settings: TrainingSettings, seed: int) -> Batch:
+    """The images as the model is trained on them, with the variants that the settings ask for."""
+    return model.prepare(augmented(dataset, settings.num_variants, seed))
 
 
 def augmented(dataset: AnnotatedDataset, num_copies: int, seed: int) -> AnnotatedDataset:
@@ -28,7 +35,7 @@ def augmented(dataset: AnnotatedDataset, num_copies: int, seed: int) -> Annotate
 
 
 def _variant(image: AnnotatedImage) -> AnnotatedImage:
-    from torchvision import tv_tensors  # takes a second, and only this control needs it
+    from torchvision import tv_tensors  # takes a second, and not every run needs it
     from torchvision.transforms import v2
 
     height, width = image.instance_mask.shape

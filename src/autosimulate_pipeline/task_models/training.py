@@ -28,6 +28,9 @@ class TrainingSettings(BaseModel):
         default=0.05, ge=0, le=1, description="learning rate at the end, as a fraction of the one at the start"
     )
     batch_size: int = Field(default=5, ge=1, description="images a step")
+    num_variants: int = Field(
+        default=1, ge=1, description="of every image: itself, and so many less one mirrored, cropped and recoloured"
+    )
     weight_decay: float = Field(
         default=0.01,
         ge=0,

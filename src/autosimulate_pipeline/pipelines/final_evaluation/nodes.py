@@ -18,6 +18,7 @@ from autosimulate_pipeline.task_models import (
     build_task_model,
     fit,
     starting_weights,
+    training_batch,
 )
 
 
@@ -43,9 +44,10 @@ def polish_task_model(
     last_images = [image for dataset in rendered_datasets for image in dataset.images][-settings.num_polish_images :]
     dataset = AnnotatedDataset(rendered_datasets[0].categories, tuple(last_images))
     model = build_task_model(dataset.categories, task_model)
+    batch = training_batch(model, dataset, settings.polish, derive_seed(state.seed, "polish variants"))
+    generator = derive_generator(state.seed, "polish")
     with watched("polishing", settings.polish.epochs, "epochs") as progress:
-        generator = derive_generator(state.seed, "polish")
-        return fit(model, weights, model.prepare(dataset), settings.polish, generator, progress)
+        return fit(model, weights, batch, settings.polish, generator, progress)
 
 
 def sample_fresh_scenes(
@@ -68,9 +70,10 @@ def retrain_task_model(
     """Weights trained from scratch on fresh images: what a user gets who takes ψ and renders a training set."""
     model = build_task_model(rendered_dataset.categories, task_model)
     weights = starting_weights(model, derive_seed(seed, "retraining weights"), pretrained_weights)
+    batch = training_batch(model, rendered_dataset, settings.retraining, derive_seed(seed, "retraining variants"))
     generator = derive_generator(seed, "retraining")
     with watched("retraining", settings.retraining.epochs, "epochs") as progress:
-        return fit(model, weights, model.prepare(rendered_dataset), settings.retraining, generator, progress)
+        return fit(model, weights, batch, settings.retraining, generator, progress)
 
 
 def evaluate_test(weights: Weights, test_set: AnnotatedDataset, task_model: TaskModelSettings) -> EvaluationReport:

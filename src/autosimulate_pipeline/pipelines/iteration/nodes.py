@@ -30,6 +30,7 @@ from autosimulate_pipeline.task_models import (
     fit,
     shrunk_and_perturbed,
     starting_weights,
+    training_batch,
 )
 
 
@@ -87,7 +88,8 @@ def train_task_model(
         settings, retained = training.model_copy(update={"epochs": training.first_epochs}), 0.0
     fresh = starting_weights(model, derive_seed(state.seed, "initial weights", state.iteration), pretrained_weights)
     start = shrunk_and_perturbed(weights, fresh, retained)
-    batch = model.prepare(AnnotatedDataset(model.categories, tuple(images)))
+    dataset = AnnotatedDataset(model.categories, tuple(images))
+    batch = training_batch(model, dataset, settings, derive_seed(state.seed, "variants", state.iteration))
     generator = derive_generator(state.seed, "training", state.iteration)
     with watched("training", settings.epochs, "epochs") as progress:
         return fit(model, start, batch, settings, generator, progress)

@@ -10,7 +10,14 @@ from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.search.simulation import SimulatorSettings
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, Weights, build_task_model, fit
+from autosimulate_pipeline.task_models import (
+    TaskModelSettings,
+    TrainingSettings,
+    Weights,
+    build_task_model,
+    fit,
+    training_batch,
+)
 
 
 class PretrainingSettings(BaseModel):
@@ -34,6 +41,7 @@ def pretrain_task_model(
     """Weights trained on the images, those included that the loop leaves frozen."""
     model = build_task_model(rendered_dataset.categories, task_model.model_copy(update={"frozen": ()}))
     weights = model.initial_weights(derive_seed(settings.seed, "pretraining weights"))
+    batch = training_batch(model, rendered_dataset, settings.training, derive_seed(settings.seed, "variants"))
     generator = derive_generator(settings.seed, "pretraining")
     with watched("pretraining", settings.training.epochs, "epochs") as progress:
-        return fit(model, weights, model.prepare(rendered_dataset), settings.training, generator, progress)
+        return fit(model, weights, batch, settings.training, generator, progress)

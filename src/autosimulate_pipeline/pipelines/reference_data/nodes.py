@@ -3,28 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autosimulate_pipeline.annotations import read_bop, read_coco, scene_image_ids, split_by_blocks
+from autosimulate_pipeline.annotations import (
+    check_disjoint,
+    lack_of_masks,
+    read_bop,
+    read_labelled_folder,
+    scene_image_ids,
+    split_by_blocks,
+    unlabelled_categories,
+)
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.progress import watched
+from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings, Simulator
+from autosimulate_pipeline.simulators.camera_effects import CameraEffects
+from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings
+
+logger = logging.getLogger(__name__)
 
 
 class HiddenSimulatorSettings(BaseModel):
-    """A configuration of the simulator that renders the reference images and that the search never sees."""
+    """What renders the reference images: the simulator in a configuration that the search never sees.
+
+    `options` and `camera` make a gap that no ψ closes, as between renders and photographs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(2020, ge=0, description="apart from the run's seed: every run is judged by the same images")
     num_validation_images: int = Field(30, ge=1)
     num_test_images: int = Field(100, ge=1)
+    options: dict[str, Any] = Field({}, description="in the place of the same in simulator.options")
     parameters: ProductDistribution
+    camera: CameraEffects = CameraEffects.model_validate({})
 
 
 class BopSceneSettings(BaseModel):
@@ -41,7 +61,7 @@ class BopSceneSettings(BaseModel):
 
 
 class ReferenceDataSettings(BaseModel):
-    """A BOP scene, or folders in COCO layout; where there are none, the hidden simulator renders both sets."""
+    """A BOP scene to be split, or two folders; where there are none, the hidden simulator renders both sets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -68,6 +88,25 @@ class ReferenceDataSettings(BaseModel):
             except (ValueError, OSError) as failure:
                 raise ValueError(f"reference_data.bop_scene: {failure}") from None
 
+    def check_masks(self, task_model: TaskModelSettings) -> None:
+        """Raises ValueError, naming the key, if the network learns from masks and a folder of the user's has none."""
+        if task_model.type not in SEGMENTATION_NETWORKS:
+            return
+        scene = self.bop_scene.folder if self.bop_scene is not None else None
+        folders = {"validation_folder": self.validation_folder, "test_folder": self.test_folder, "bop_scene": scene}
+        for key, folder in folders.items():
+            if folder is None or not folder.is_dir():  # of a run that exists: its images have been copied
+                continue
+            try:
+                lack = lack_of_masks(folder)
+            except (ValueError, OSError) as failure:
+                raise ValueError(f"reference_data.{key}: {failure}") from None
+            if lack is not None:
+                raise ValueError(
+                    f"reference_data.{key} must have masks for task_model.type {task_model.type} (a detector takes "
+                    f"boxes), but {lack}"
+                )
+
 
 def split_scene(settings: BopSceneSettings) -> tuple[list[int], list[int]]:
     """The ids of the scene's validation and test images."""
@@ -75,8 +114,11 @@ def split_scene(settings: BopSceneSettings) -> tuple[list[int], list[int]]:
 
 
 def hidden_simulator(settings: ReferenceDataSettings, simulator: SimulatorSettings) -> SimulatorSettings:
-    """The simulator that stands for reality: the same program, other parameters."""
-    return simulator.model_copy(update={"parameters": settings.hidden_simulator.parameters})
+    """The simulator that stands for reality: the same program, other parameters and perhaps other options."""
+    hidden = settings.hidden_simulator
+    return simulator.model_copy(
+        update={"parameters": hidden.parameters, "options": {**simulator.options, **hidden.options}}
+    )
 
 
 def load_reference_data(
@@ -86,13 +128,13 @@ def load_reference_data(
     if settings.bop_scene is not None:
         return read_bop_scene(settings.bop_scene, simulator.build(parallel))
     if settings.validation_folder is not None and settings.test_folder is not None:
-        categories = simulator.build(parallel).categories
-        return read_folder(settings.validation_folder, categories), read_folder(settings.test_folder, categories)
+        return read_folders(settings.validation_folder, settings.test_folder, simulator.build(parallel))
     hidden = settings.hidden_simulator
     num_images = hidden.num_validation_images + hidden.num_test_images
     scenes = draw_scenes(hidden.parameters, num_images, hidden.seed, "reference")
     with watched("rendering validation and test images", num_images, "images") as progress:
         rendered = render_scenes(hidden_simulator(settings, simulator), parallel, scenes, progress)
+    rendered = hidden.camera.photographed(rendered, derive_seed(hidden.seed, "camera"))
     return (
         dataclasses.replace(rendered, images=rendered.images[: hidden.num_validation_images]),
         dataclasses.replace(rendered, images=rendered.images[hidden.num_validation_images :]),
@@ -113,14 +155,21 @@ def read_bop_scene(settings: BopSceneSettings, simulator: Simulator) -> tuple[An
     return read_bop(settings.folder, objects, validation), read_bop(settings.folder, objects, test)
 
 
-def read_folder(folder: Path, categories: tuple[str, ...]) -> AnnotatedDataset:
-    """A user's COCO folder.
+def read_folders(
+    validation_folder: Path, test_folder: Path, simulator: Simulator
+) -> tuple[AnnotatedDataset, AnnotatedDataset]:
+    """A user's labelled images, each folder in COCO's layout or BOP's, with the simulator's categories.
 
     Raises:
-        ValueError: if it is empty or malformed, or its categories are not the simulator's.
+        FileNotFoundError: if a file is missing.
+        ValueError: if a folder is empty or malformed, shows objects of other categories, or both have an image.
     """
-    dataset = read_coco(folder)
-    if dataset.categories != categories:
-        wanted, got = ", ".join(categories), ", ".join(dataset.categories)
-        raise ValueError(f"{folder}: categories must be the simulator's, {wanted}, got {got}")
-    return dataset
+    validation, test = (
+        read_labelled_folder(folder, simulator.categories, simulator.object_ids)
+        for folder in (validation_folder, test_folder)
+    )
+    check_disjoint(validation, validation_folder, test, test_folder)
+    for dataset, folder in ((validation, validation_folder), (test, test_folder)):
+        for name in unlabelled_categories(dataset):
+            logger.warning("%s shows no %s: the accuracy leaves it out, and nothing is learned for it", folder, name)
+    return validation, test

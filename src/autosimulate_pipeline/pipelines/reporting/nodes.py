@@ -1,22 +1,67 @@
-"""Figures, summary and report of a run."""
+"""What is drawn while a run goes on, and summary and report at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds
-from autosimulate_pipeline.reporting import figures
-from autosimulate_pipeline.reporting.report import render_report
+from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
+from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
+from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
+from autosimulate_pipeline.reporting import contact_sheet, figures, frames
+from autosimulate_pipeline.reporting.report import FinishedRun, render_report
 from autosimulate_pipeline.reporting.summary import summarise
-from autosimulate_pipeline.search import SearchSettings
+from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings
 from autosimulate_pipeline.search.base import SearchState
+from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
+from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model
 
 NUM_VALIDATION_IMAGES = 3
-"""How many validation images the evolution figure shows, as the supplement's Figure 1."""
+"""How many validation images are shown, as in the supplement's Figure 1."""
+
+PACKAGES = ("autosimulate-pipeline", "torch", "torchvision", "bpy", "sapien", "numpy", "kedro", "mlflow")
+
+
+def sheet_drawer(iteration: int) -> Callable[[AnnotatedDataset], Figure]:
+    """The node function that draws this iteration's contact sheet."""
+
+    def draw_contact_sheet(rendered_dataset: AnnotatedDataset) -> Figure:
+        """The first images of the iteration with masks, and where there are any, boxes and depth."""
+        return contact_sheet.contact_sheet(rendered_dataset, f"iteration {iteration + 1}")
+
+    return draw_contact_sheet
+
+
+def frame_drawer(iteration: int) -> Callable[..., frames.Frame]:
+    """The node function that draws this iteration for the report's slider."""
+
+    def draw_frame(
+        rendered_dataset: AnnotatedDataset,
+        weights: Weights,
+        validation_set: AnnotatedDataset,
+        task_model: TaskModelSettings,
+    ) -> frames.Frame:
+        """Samples of the iteration's ψ, and what the network makes of validation images."""
+        if not len(rendered_dataset):
+            return frames.Frame(iteration)
+        shown = _first(validation_set, NUM_VALIDATION_IMAGES)
+        predictions = build_task_model(shown.categories, task_model).predict(weights, shown)
+        return frames.frame(iteration, rendered_dataset, shown, predictions)
+
+    return draw_frame
+
+
+def note_seconds(stage_seconds: StageSeconds, _validation_report: EvaluationReport) -> StageSeconds:
+    """How long the run had taken when the iteration's network was evaluated."""
+    return stage_seconds
 
 
 def evolution_drawer(iterations: list[int]) -> Callable[..., Figure]:
@@ -28,7 +73,7 @@ def evolution_drawer(iterations: list[int]) -> Callable[..., Figure]:
         """Rows are iterations; columns samples of their ψ, then what the network makes of validation images."""
         datasets: tuple[AnnotatedDataset, ...] = datasets_then_weights[: len(iterations)]
         weights: tuple[Weights, ...] = datasets_then_weights[len(iterations) :]
-        shown = AnnotatedDataset(validation_set.categories, validation_set.images[:NUM_VALIDATION_IMAGES])
+        shown = _first(validation_set, NUM_VALIDATION_IMAGES)
         model = build_task_model(shown.categories, task_model)
         rows = [
             figures.EvolutionRow(iteration, dataset, model.predict(theta, shown))
@@ -50,29 +95,111 @@ def draw_curves(*reports_then_states: Any) -> Figure:
     )
 
 
+def draw_retrained(
+    rendered_dataset: AnnotatedDataset, weights: Weights, test_set: AnnotatedDataset, task_model: TaskModelSettings
+) -> frames.Retrained:
+    """Fresh images, and what the network trained on them finds in a few test images."""
+    shown = _first(test_set, frames.NUM_SHEET_IMAGES)
+    model = build_task_model(shown.categories, task_model)
+    return frames.retrained(rendered_dataset, shown, model.predict(weights, shown))
+
+
 def write_report(
     run: str,
     experiment: str,
+    simulator: SimulatorSettings,
+    task_model: TaskModelSettings,
+    pretraining: PretrainingSettings,
+    training: LoopTrainingSettings,
+    loop: LoopSettings,
     search: SearchSettings,
-    start: SearchState,
-    learned: SearchState,
-    start_test: EvaluationReport,
-    learned_test: EvaluationReport,
-    polished_test: EvaluationReport,
-    evolution: bytes,
-    curves: bytes,
+    hypergradient: HypergradientSettings,
+    final_evaluation: FinalEvaluationSettings,
+    validation_set: AnnotatedDataset,
+    test_set: AnnotatedDataset,
+    test_report_start: EvaluationReport,
+    test_report_learned: EvaluationReport,
+    test_report_polished: EvaluationReport,
+    retrained_start: frames.Retrained,
+    retrained_learned: frames.Retrained,
     stage_seconds: StageSeconds,
-    *validation_reports: EvaluationReport,
+    **by_iteration: Any,
 ) -> tuple[dict[str, Any], str]:
-    """The run in numbers, and on one HTML page. The last node, so that the seconds are whole."""
+    """The run in numbers, and on one HTML page. The last node, so that the seconds are whole.
+
+    Args:
+        by_iteration: `state_000`, `validation_report_000`, `hypergradient_report_000`, `frame_000`, …
+    """
+    states: list[SearchState] = _series(by_iteration, "state_")
+    hypergradients: list[HypergradientReport] = _series(by_iteration, "hypergradient_report_")
+    validation = [report for report in _series(by_iteration, "validation_report_") if report.num_images]
+    test = {"start": test_report_start, "learned": test_report_learned, "polished": test_report_polished}
     summary = summarise(
         run=run,
         experiment=experiment,
         mode=search.mode,
-        start=start,
-        learned=learned,
-        validation=[report for report in validation_reports if report.num_images],
-        test={"start": start_test, "learned": learned_test, "polished": polished_test},
+        start=states[0],
+        learned=states[-1],
+        validation=validation,
+        test=test,
         seconds=stage_seconds,
     )
-    return summary, render_report(summary, evolution, curves)
+    blocks = {
+        "simulator": simulator,
+        "task_model": task_model,
+        "pretraining": pretraining,
+        "training": training,
+        "loop": loop,
+        "search": search,
+        "hypergradient": hypergradient,
+        "final_evaluation": final_evaluation,
+    }
+    images = {
+        "pretraining": pretraining.num_images,
+        "loop": states[-1].images_rendered,
+        "retraining, each": final_evaluation.num_images,
+        "validation": len(validation_set),
+        "test": len(test_set),
+    }
+    finished = FinishedRun(
+        summary=summary,
+        categories=validation_set.categories,
+        settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
+        command=_command(run),
+        versions=_versions(),
+        images=images,
+        states=states,
+        validation=validation,
+        hypergradients=hypergradients,
+        draws=[
+            draws_of(draw_scenes(state.distribution, len(report.influences), state.seed, state.iteration))
+            for state, report in zip(states, hypergradients, strict=False)
+        ],
+        test=test,
+        frames=_series(by_iteration, "frame_"),
+        validation_sheet=frames.sheet(_first(validation_set, NUM_VALIDATION_IMAGES)),
+        test_sheet=frames.sheet(test_set),
+        retrained={"start": retrained_start, "learned": retrained_learned},
+    )
+    return summary, render_report(finished)
+
+
+def _first(dataset: AnnotatedDataset, num_images: int) -> AnnotatedDataset:
+    return AnnotatedDataset(dataset.categories, dataset.images[:num_images], dataset.object_ids)
+
+
+def _series(by_iteration: Mapping[str, Any], prefix: str) -> list[Any]:
+    """The values whose names are the prefix and a number, in its order."""
+    return [by_iteration[name] for name in sorted(by_iteration) if name.removeprefix(prefix).isdigit()]
+
+
+def _command(run: str) -> str:
+    """What was typed; where the run was not started from a terminal, the command that goes on with it."""
+    if "run" in sys.argv[1:2]:
+        return shlex.join(["kedro", *sys.argv[1:]])
+    return shlex.join(["kedro", "run", "--params", f"run={run}"])
+
+
+def _versions() -> dict[str, str]:
+    """Of the software that results depend on."""
+    return {"Python": platform.python_version()} | {package: version(package) for package in PACKAGES}

@@ -8,6 +8,7 @@ from typing import Any
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings, retrain_task_model
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds
+from autosimulate_pipeline.reporting.summary import metrics
 from autosimulate_pipeline.task_models import TaskModelSettings, Weights
 from autosimulate_pipeline.task_models.augmentation import augmented
 
@@ -29,6 +30,7 @@ def write_summary(
     run: str, experiment: str, seed: int, test_report: EvaluationReport, stage_seconds: StageSeconds
 ) -> dict[str, Any]:
     """The run in numbers: no image rendered, nothing searched."""
+    values = metrics(test_report)
     return {
         "run": run,
         "method": "validation_only",
@@ -36,6 +38,7 @@ def write_summary(
         "seed": seed,
         "images_rendered": 0,
         "seconds": {stage: round(value, 2) for stage, value in asdict(stage_seconds).items()},
-        "test_map": {"validation_only": test_report.map},
-        "test_miou": {"validation_only": test_report.miou},
+        "test_map": {"validation_only": values["mAP"]},
+        "test_map50": {"validation_only": values["mAP50"]},
+        "test_miou": {"validation_only": values.get("mIoU")},
     }

@@ -1,17 +1,20 @@
-"""A set of CAD models made by this program, for those who have no LINEMOD: same kinds of objects, same ids and names.
-
-`write_models(make_models(), folder)` makes a BOP `models` folder of them.
-"""
+"""CAD models made by this program, for those who have no LINEMOD: the same kinds of objects, ids and names."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import inspect
+import sys
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autosimulate_pipeline.simulators.photoreal import sculptures
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, diameter, vertex_normals
+from autosimulate_pipeline.simulators.photoreal import sculpting, sculptures, surface_nets
+from autosimulate_pipeline.simulators.photoreal.models import CadModel, diameter, vertex_normals, write_models
 from autosimulate_pipeline.simulators.photoreal.sculpting import Sculpture
 from autosimulate_pipeline.simulators.photoreal.surface_nets import extract_surface
 
@@ -39,6 +42,20 @@ def make_models() -> tuple[CadModel, ...]:
     It takes about eight seconds, once in a process.
     """
     return tuple(make_model(object_id, sculpture()) for object_id, sculpture in SCULPTURES.items())
+
+
+def made_models(cache_folder: Path) -> Path:
+    """A BOP `models` folder of them below `cache_folder`, made by the first who asks."""
+    sources = (sculptures, sculpting, surface_nets, sys.modules[__name__])
+    digest = hashlib.sha256("".join(map(inspect.getsource, sources)).encode()).hexdigest()[:16]
+    folder = cache_folder / f"models-{digest}"
+    if not folder.is_dir():
+        cache_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache_folder) as draft:
+            write_models(make_models(), Path(draft) / "models")
+            with contextlib.suppress(OSError):  # another process was faster: its models are the same
+                (Path(draft) / "models").rename(folder)
+    return folder
 
 
 def _is_closed(faces: NDArray[np.int64]) -> bool:

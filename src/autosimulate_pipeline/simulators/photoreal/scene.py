@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Place = Literal["desk", "shelf", "sofa"]
@@ -62,7 +62,10 @@ class PhotorealSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    models_folder: Path = Field(description="CAD models in BOP's layout: obj_000001.ply and so on, millimetres")
+    models_folder: Path | None = Field(
+        default=None,
+        description="CAD models in BOP's layout: obj_000001.ply and so on, millimetres; none: a set that is made here",
+    )
     objects: Mapping[int, str] = Field(
         default=LINEMOD_OCCLUDED, min_length=1, description="category name of each BOP object id that may be seen"
     )
@@ -83,6 +86,12 @@ class PhotorealSettings(BaseModel):
         if len(set(objects.values())) < len(objects):
             raise ValueError(f"every object needs a name of its own, got {list(objects.values())}")
         return objects
+
+    @model_validator(mode="after")
+    def _models_are_somewhere(self) -> PhotorealSettings:
+        if self.models_folder is None and self.cache_folder is None:
+            raise ValueError("cache_folder must be a folder, for models to be made in it, or models_folder")
+        return self
 
     @property
     def image_size(self) -> tuple[int, int]:

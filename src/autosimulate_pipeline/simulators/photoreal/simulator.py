@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS, 
 from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.job import ModelSource, PlacedDistractor, PlacedModel, RenderJob
 from autosimulate_pipeline.simulators.photoreal.models import read_models
+from autosimulate_pipeline.simulators.photoreal.procedural_models import made_models
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
 
@@ -34,13 +36,14 @@ class Photoreal:
     def __init__(self, settings: PhotorealSettings, parallel: ParallelSettings | None = None) -> None:
         self.settings = settings
         self.parallel = parallel or ParallelSettings()
-        self.models = read_models(settings.models_folder, settings.objects)
+        folder = settings.models_folder or made_models(settings.cache_folder or Path())
+        self.models = read_models(folder, settings.objects)
         self.categories = tuple(model.name for model in self.models)
         self.object_ids = tuple(model.object_id for model in self.models)
         self.owners: dict[str, str] = {}  # every parameter acts on the whole image
         self._arrangements: dict[ArrangementRequest, Arrangement] = {}
         self._source = ModelSource(
-            settings.models_folder.resolve(),
+            folder.resolve(),
             tuple((model.object_id, model.name) for model in self.models),
             tuple(model.digest() for model in self.models),
         )

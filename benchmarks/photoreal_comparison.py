@@ -1,0 +1,133 @@
+"""The supplement's Table 2 at a size for this machine: search methods and controls × detectors, on real photographs.
+
+    python benchmarks/photoreal_comparison.py [--env lmo] [--size small] [--detectors ...] [--methods ...] [--write]
+
+Whole runs of `kedro run`, each tested as it ends: a network retrained on fresh images of its learned ψ, and the loop's
+own one polished. All methods render as many images and start from one pretrained network. Everything is kept: stop it,
+call it again, add methods and seeds. --write puts tables into docs/results/. Without the photographs: --env photoreal.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import benchmark_runs
+from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
+from autosimulate_pipeline.grids import Trial
+from autosimulate_pipeline.progress import console
+from autosimulate_pipeline.reporting.summary import test_metrics
+from autosimulate_pipeline.simulators import ParallelSettings
+from autosimulate_pipeline.trial_runs import run_trials
+from benchmark_runs import markdown
+
+METHODS = ("autosimulate", "lts", "bayesian", "random", "frozen", "domain_randomisation")
+DETECTORS: dict[str, dict[str, Any]] = {
+    "yolov3_spp": {},
+    "faster_rcnn": {"task_model.type": "faster_rcnn_mobilenet_v3_large_320_fpn", "task_model.num_regions": 32},
+}
+PUBLISHED = {
+    "faster_rcnn": {"lts": 51.8, "bayesian": 46.0, "random": 50.3, "autosimulate": 55.1},
+    "yolov3_spp": {"lts": 37.2, "bayesian": 37.5, "random": 36.8, "autosimulate": 45.9},
+}
+"""mAP of Table 2 of the AutoSimulate supplement: other renderer, detectors trained on COCO, many more images."""
+
+SIZES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "small": {"loop.num_iterations": 5, "loop.num_images": 12, "final_evaluation.num_images": 30},
+}
+"""Overrides of an environment."""
+
+NETWORKS = {"learned": "fresh images of the learned ψ", "polished": "the search's own images"}
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """Runs what is missing, then prints the tables."""
+    parser = benchmark_runs.arguments(str(__doc__), (0,))
+    parser.add_argument("--env", choices=("lmo", "photoreal"), default="lmo", help="an environment of conf/")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--detectors", nargs="+", choices=DETECTORS, default=list(DETECTORS))
+    parser.add_argument("--size", choices=SIZES, default="default")
+    parser.add_argument("--write", action="store_true", help="into docs/results/")
+    options = parser.parse_args(command_line)
+    benchmark_runs.use_project()
+    benchmark_runs.ENVIRONMENT = options.env
+    name = f"{options.env}-comparison"
+    rows = []
+    for detector in options.detectors:
+        shared = SIZES[options.size] | DETECTORS[detector]
+        if options.env == "photoreal":
+            shared |= benchmark_runs.reference_folders(name, {})
+        trials = [
+            trial
+            for method in options.methods
+            for trial in benchmark_runs.searches(f"{options.size}-{detector}-{method}", method, shared, options.seeds)
+        ]
+        run_to_the_test(trials, options.jobs)
+        rows += [{"detector": detector} | row for trial in trials for row in results(trial)]
+    table = pd.DataFrame(rows)
+    text = report(table)
+    print(text)
+    kept = benchmark_runs.PROJECT / "data/08_reporting" / name
+    kept.mkdir(parents=True, exist_ok=True)
+    for folder in (kept, benchmark_runs.RESULTS) if options.write else (kept,):
+        keep(table, text, folder / f"{options.env}_{options.size}")
+
+
+def run_to_the_test(trials: Sequence[Trial], num_jobs: int) -> None:
+    """Runs what is missing.
+
+    Raises:
+        SystemExit: if one failed.
+    """
+    missing = [trial for trial in trials if not trial.file("08_reporting", "summary.json").exists()]
+    for trial, failure in run_trials(missing, num_jobs, ParallelSettings(), until_last_state=False):
+        console.print(failure or f"{trial.run} is done", soft_wrap=True)
+    if not all(trial.file("08_reporting", "summary.json").exists() for trial in trials):
+        raise SystemExit(1)
+
+
+def results(trial: Trial) -> list[dict[str, Any]]:
+    """What a run has to show: a row for each network that it tested, with what the run cost."""
+    summary = json.loads(trial.file("08_reporting", "summary.json").read_text())
+    cost = {"images": summary["images_rendered"], "minutes": summary["seconds"]["total"] / 60}
+    run = {"method": trial.pipeline, "seed": trial.parameters.seed}
+    return [run | {"network": network} | tested | cost for network, tested in test_metrics(summary).items()]
+
+
+def report(table: pd.DataFrame) -> str:
+    """A table for each detector as Markdown."""
+    parts = []
+    for detector, of_detector in table.groupby("detector", sort=False):
+        by_method = of_detector.groupby("method", sort=False)
+        rows = [row_of(method, rows, PUBLISHED[str(detector)]) for method, rows in by_method]
+        columns = [f"{network}, {metric}" for network in NETWORKS.values() for metric in ("mAP", "mAP@.5")]
+        parts.append(f"### {detector}\n\n" + markdown(["method", *columns, "images", "minutes", "published mAP"], rows))
+    return "\n\n".join(parts)
+
+
+def row_of(method: object, rows: pd.DataFrame, published: dict[str, float]) -> list[str]:
+    """Means and intervals over seeds, in percent as the supplement has them."""
+    cells = [percent(rows[rows["network"] == network][metric]) for network in NETWORKS for metric in ("mAP", "mAP50")]
+    cost = [f"{rows['images'].median():.0f}", f"{rows['minutes'].median():.0f}"]
+    return [str(method), *cells, *cost, str(published.get(str(method), "–"))]
+
+
+def percent(values: pd.Series) -> str:
+    """The mean, and from two seeds on its 95 % interval."""
+    interval = bootstrap_interval([100 * value for value in values])
+    return f"{interval.mean:.1f}" + (f" [{interval.low:.1f}, {interval.high:.1f}]" if len(values) > 1 else "")
+
+
+def keep(table: pd.DataFrame, text: str, path: Path) -> None:
+    """Writes both beside each other."""
+    table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6f")
+    path.with_suffix(".md").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Annotated datasets written as COCO folders; see coco.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from autosimulate_pipeline.annotations.coco import ANNOTATIONS, IMAGES
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, ignore_progress
+
+
+class CocoFolder:
+    """A COCO folder that images are added to one by one: pixels go to disk at once, labels when it is closed.
+
+    Raises:
+        FileExistsError: if the folder has something in it already.
+    """
+
+    def __init__(self, folder: Path, categories: tuple[str, ...]) -> None:
+        if folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} must be empty or new to write a COCO dataset to it")
+        (folder / IMAGES).mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._categories = [{"id": index, "name": name} for index, name in enumerate(categories, start=1)]
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, image: AnnotatedImage, number: int) -> None:
+        """Writes `images/<number>.png`, six digits; its id is one more, and numbers must differ."""
+        height, width = image.instance_mask.shape
+        file_name = f"{number:06d}.png"
+        Image.fromarray(image.image).save(self._folder / IMAGES / file_name)
+        self._images.append({"id": number + 1, "file_name": file_name, "width": width, "height": height})
+        for label in _labels(image):
+            annotation_id = len(self._annotations) + 1  # from 1: COCO's matcher takes id 0 for "no match"
+            self._annotations.append({"id": annotation_id, "image_id": number + 1, **label, "iscrowd": 0})
+
+    def close(self) -> None:
+        """Writes `annotations.json`."""
+        content = {"images": self._images, "annotations": self._annotations, "categories": self._categories}
+        with (self._folder / ANNOTATIONS).open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.write("\n")
+
+
+def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ignore_progress) -> None:
+    """Writes the dataset to `folder/images/000000.png`, … and `folder/annotations.json`: equal datasets, equal bytes.
+
+    Instances that have boxes and no mask are written with an empty segmentation. Those that can hardly be seen
+    (`AnnotatedImage.counted`) are left out, as they count nowhere.
+
+    Raises:
+        FileExistsError: if the folder has something in it already.
+    """
+    coco = CocoFolder(folder, dataset.categories)
+    for number, image in enumerate(dataset.images):
+        coco.add(image, number)
+        progress(1)
+    coco.close()
+
+
+def _labels(image: AnnotatedImage) -> Iterator[dict[str, Any]]:
+    """Category, segmentation, area and box of each instance that counts."""
+    height, width = image.instance_mask.shape
+    has_masks = bool(image.instance_mask.any())
+    for index, (category, counts) in enumerate(zip(image.instance_categories, image.counted, strict=True)):
+        if not counts:
+            continue
+        if has_masks:
+            rle = coco_mask.encode(np.asfortranarray(image.instance_mask == index + 1, dtype=np.uint8))
+            yield {
+                "category_id": category,
+                "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},
+                "area": int(coco_mask.area(rle)),
+                "bbox": coco_mask.toBbox(rle).tolist(),
+            }
+        else:
+            box = image.boxes[index].tolist()
+            yield {"category_id": category, "segmentation": [], "area": box[2] * box[3], "bbox": box}

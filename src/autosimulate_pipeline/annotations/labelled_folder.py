@@ -1,0 +1,103 @@
+"""A user's own labelled images: a COCO folder or a BOP scene, whichever it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from autosimulate_pipeline.annotations.bop import bop_image_files, read_bop
+from autosimulate_pipeline.annotations.bop_files import OBJECTS, SCENE_GT, read_objects
+from autosimulate_pipeline.annotations.coco import coco_annotation_without_mask, coco_image_files, read_coco
+from autosimulate_pipeline.records import AnnotatedDataset
+
+
+def read_labelled_folder(
+    folder: Path, categories: tuple[str, ...], object_ids: Sequence[int] | None = None
+) -> AnnotatedDataset:
+    """The folder's images with labels of these categories, which go by name.
+
+    A COCO folder may list other categories, but have no instance of them. A BOP scene has its objects' names in
+    `objects.json`; where that is missing they are `object_ids`, one for each category. Its other objects are left out.
+
+    Raises:
+        FileNotFoundError: if the folder or a file of it is missing.
+        ValueError: if something in it is wrong, named in one line.
+    """
+    if not is_bop(folder):
+        return _with_categories(read_coco(folder), categories, folder)
+    if (folder / OBJECTS).is_file():
+        ids = {name: object_id for object_id, name in read_objects(folder).items()}
+        if missing := set(categories) - ids.keys():
+            raise ValueError(f"{folder / OBJECTS} must name all of {', '.join(categories)}, got no {min(missing)}")
+        return read_bop(folder, {ids[name]: name for name in categories})
+    if object_ids is None:
+        wanted = f'such as {{"1": "{categories[0]}"}}'
+        raise FileNotFoundError(f"{folder / OBJECTS} is missing: it says which BOP object is which category, {wanted}")
+    return read_bop(folder, dict(zip(object_ids, categories, strict=True)))
+
+
+def unlabelled_categories(dataset: AnnotatedDataset) -> list[str]:
+    """The categories that no image of the dataset has an instance of that counts."""
+    labelled = {
+        category
+        for image in dataset.images
+        for category, counts in zip(image.instance_categories, image.counted, strict=True)
+        if counts
+    }
+    return [name for index, name in enumerate(dataset.categories, start=1) if index not in labelled]
+
+
+def lack_of_masks(folder: Path) -> str | None:
+    """What shows that the folder's labels are boxes alone, in words; None: it has masks. Errors as in reading it."""
+    if is_bop(folder):
+        (scene,) = {path.parent.parent for path in bop_image_files(folder)}
+        return None if (scene / "mask_visib").is_dir() else f"{scene} has no mask_visib/"
+    annotation_id = coco_annotation_without_mask(folder)
+    return None if annotation_id is None else f"{folder}: annotation {annotation_id} has no segmentation"
+
+
+def check_disjoint(
+    validation: AnnotatedDataset, validation_folder: Path, test: AnnotatedDataset, test_folder: Path
+) -> None:
+    """Raises ValueError, naming both files, if a test image has the same pixels as a validation image."""
+    seen = _files_by_pixels(validation, validation_folder)
+    for digest, file in _files_by_pixels(test, test_folder).items():
+        if digest in seen:
+            raise ValueError(
+                f"{file} and {seen[digest]} are the same picture: a test image must not be among the validation "
+                "images, which the search sees"
+            )
+
+
+def is_bop(folder: Path) -> bool:
+    """Whether the folder is a BOP scene or holds one; otherwise it should be a COCO folder."""
+    return (folder / SCENE_GT).is_file() or any(folder.glob(f"[0-9]*/{SCENE_GT}"))
+
+
+def _with_categories(dataset: AnnotatedDataset, categories: tuple[str, ...], folder: Path) -> AnnotatedDataset:
+    """The dataset with its labels counted in these categories, by their names."""
+    name, count = Counter(dataset.categories).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"{folder}: names of categories must differ, got {name!r} twice")
+    numbered = enumerate(dataset.categories, start=1)
+    number = {index: categories.index(name) + 1 for index, name in numbered if name in categories}
+    for index in sorted({index for image in dataset.images for index in image.instance_categories} - number.keys()):
+        wanted, got = ", ".join(categories), dataset.categories[index - 1]
+        raise ValueError(f"{folder}: labelled categories must be the simulator's, {wanted}, got {got!r}")
+    images = tuple(
+        dataclasses.replace(image, instance_categories=tuple(number[index] for index in image.instance_categories))
+        for image in dataset.images
+    )
+    return AnnotatedDataset(categories, images)
+
+
+def _files_by_pixels(dataset: AnnotatedDataset, folder: Path) -> dict[bytes, Path]:
+    """The folder's files by a hash of their decoded pixels."""
+    files = bop_image_files(folder) if is_bop(folder) else coco_image_files(folder)
+    digests = (
+        hashlib.sha256(repr(image.image.shape).encode() + image.image.tobytes()).digest() for image in dataset.images
+    )
+    return dict(zip(digests, files, strict=True))

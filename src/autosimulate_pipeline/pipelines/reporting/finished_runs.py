@@ -1,0 +1,51 @@
+"""What runs have left on disk, for the page that compares them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autosimulate_pipeline.datasets import RecordDataset
+from autosimulate_pipeline.reporting.run_comparison import ComparedRun
+
+RECORD = "parameters.json"
+
+
+def read_runs(data: Path, names: Sequence[str]) -> list[ComparedRun]:
+    """The runs of these names, each once.
+
+    Args:
+        data: the folder of Kedro's layers.
+
+    Raises:
+        ValueError: if there is no run of a name; the message names those there are.
+    """
+    known = sorted(path.parent.name for path in (data / "08_reporting").glob(f"*/{RECORD}"))
+    for name in names:
+        if name not in known:
+            raise ValueError(f"run must be one of {', '.join(known) or 'none so far'}, got {name!r}")
+    return [_read(data, name) for name in dict.fromkeys(names)]
+
+
+def _read(data: Path, name: str) -> ComparedRun:
+    reporting, output = data / "08_reporting" / name, data / "07_model_output" / name
+    summary = reporting / "summary.json"
+    reports = _series(output, "validation_report", "records.EvaluationReport")
+    return ComparedRun(
+        name=name,
+        settings=json.loads((reporting / RECORD).read_text()),
+        states=_series(output, "state", "search.base.SearchState"),
+        validation=[report for report in reports if report.num_images],
+        seconds=[of_one.total for of_one in _series(output, "stage_seconds", "records.StageSeconds")],
+        summary=json.loads(summary.read_text()) if summary.exists() else None,
+    )
+
+
+def _series(folder: Path, name: str, record: str) -> list[Any]:
+    """The records of a run by iteration, as far as it has come."""
+    records: list[Any] = []
+    while (path := folder / f"{name}_{len(records):03d}.json").exists():
+        records.append(RecordDataset(str(path), f"autosimulate_pipeline.{record}").load())
+    return records

@@ -1,0 +1,99 @@
+"""What a run has taught, in three sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
+from autosimulate_pipeline.distributions.discrete import Discrete
+from autosimulate_pipeline.reporting.parameter_charts import learned_names, rounded
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, test_metrics
+from autosimulate_pipeline.reporting.svg import number
+
+NUM_MOVES = 3
+STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient", "other")
+
+
+def lessons(
+    summary: Mapping[str, Any], start: ProductDistribution, learned: ProductDistribution, num_fresh: int, num_test: int
+) -> list[str]:
+    """What the learned ψ is worth, what moved, and what it cost.
+
+    Args:
+        num_fresh, num_test: images that the compared networks were retrained on, and tested on.
+    """
+    return [_worth(summary, num_fresh, num_test), _moves(summary, start, learned), _cost(summary)]
+
+
+def headline_metric(summary: Mapping[str, Any]) -> str:
+    """The metric that stands for the others: mIoU, or mAP where it is not defined."""
+    return "mIoU" if "mIoU" in test_metrics(summary)["learned"] else "mAP"
+
+
+def _worth(summary: Mapping[str, Any], num_fresh: int, num_test: int) -> str:
+    test, metric = test_metrics(summary), headline_metric(summary)
+    others = [
+        f"{METRIC_LABELS[other]} {test['learned'][other]:.3f} against {test['start'][other]:.3f}"
+        for other in test["learned"]
+        if other != metric
+    ]
+    return (
+        f"Retrained on {num_fresh} fresh images, the network reaches a test {metric} of "
+        f"{test['learned'][metric]:.3f} with the learned parameters and {test['start'][metric]:.3f} with those of the "
+        f"start ({'; '.join(others)}; {num_test} test images)."
+    )
+
+
+def largest_moves(start: ProductDistribution, learned: ProductDistribution) -> list[tuple[float, str]]:
+    """How far each parameter moved, from the furthest: the share of a Gaussian's range, or of all probability."""
+    moves: list[tuple[float, str]] = []
+    for name in learned_names(start):
+        before, after = start.parameters[name], learned.parameters[name]
+        if isinstance(before, Gaussian) and isinstance(after, Gaussian):
+            share = abs(after.mean - before.mean) / (before.high - before.low)
+            told = f"{name} from {number(rounded(before.mean))} to {number(rounded(after.mean))}\u00a0{before.unit}"
+            moves.append((share, told.strip()))
+        elif isinstance(before, Discrete) and isinstance(after, Discrete):
+            changes = after.weights() - before.weights()
+            most = int(changes.abs().argmax())
+            low, high = 100 * before.weights()[most].item(), 100 * after.weights()[most].item()
+            told = f"P({name} = {before.values[most]}) from {low:.0f} to {high:.0f}\u00a0%"
+            moves.append((abs(high - low) / 100, told))
+    return sorted(moves, key=lambda move: -move[0])
+
+
+def _moves(summary: Mapping[str, Any], start: ProductDistribution, learned: ProductDistribution) -> str:
+    moves = [told for share, told in largest_moves(start, learned) if share > 0]
+    stopped = f" (stopped early by its {summary['stopped']})" if summary["stopped"] else ""
+    loop = f"In {_count(summary['iterations'], 'iteration')}{stopped} and {summary['images_rendered']} rendered images "
+    if not moves:
+        return f"{loop}no simulator parameter moved: {summary['method']} leaves them where they start."
+    return f"{loop}the simulator's largest moves were {_listed(moves[:NUM_MOVES])}."
+
+
+def _cost(summary: Mapping[str, Any]) -> str:
+    seconds, metric = summary["seconds"], headline_metric(summary)
+    largest = sorted(STAGES, key=lambda stage: -seconds[stage])[:2]
+    shares = _listed([f"{100 * seconds[stage] / max(seconds['total'], 1e-9):.0f} % {stage}" for stage in largest])
+    return (
+        f"It took {duration(seconds['total'])} in all ({shares}); the loop's own network, polished on its last images, "
+        f"reaches a test {metric} of {test_metrics(summary)['polished'][metric]:.3f}."
+    )
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `9 min 32 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _count(number_of: int, noun: str) -> str:
+    return f"{number_of} {noun}{'' if number_of == 1 else 's'}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words) if len(words) < 2 else f"{', '.join(words[:-1])} and {words[-1]}"

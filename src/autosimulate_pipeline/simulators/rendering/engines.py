@@ -1,0 +1,130 @@
+"""Workers of an existing engine, on this machine or others: Dask or Ray.
+
+An engine is a `concurrent.futures`-like executor. Its own client, not joblib's backend for it, because that tells a
+lost worker from a failed job, and one job's loss from its neighbours'.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from importlib.util import find_spec
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from autosimulate_pipeline import __version__
+from autosimulate_pipeline.simulators.rendering.workers import run_in_engine
+
+PACKAGES = {"dask": "distributed", "ray": "ray"}
+"""What each engine imports; the extra of this package that brings it has the engine's name."""
+
+START_SECONDS = 120
+"""Time for workers to start: a cluster may grow on demand."""
+
+
+class WorkerLostError(RuntimeError):
+    """A worker died, or hung and was ended; all jobs but its own are done."""
+
+
+class Engine(ABC):
+    """Workers that are processes of one task at a time, and where tasks are sent to them.
+
+    Attributes:
+        losses: what a future raises whose worker has died.
+    """
+
+    losses: tuple[type[Exception], ...]
+
+    @abstractmethod
+    def count_workers(self, timeout_seconds: float) -> int:
+        """How many there are now, after a wait of so long, or `START_SECONDS`, for the first.
+
+        Raises:
+            RuntimeError: if there is none.
+        """
+
+    @abstractmethod
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """`function(*arguments)` in a worker; `cancel` takes it back. Both travel as pickles."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Lets go of the engine, and ends it where we started it."""
+
+
+_open: dict[tuple[str, str | None, int], Engine] = {}  # one at most; workers are kept from call to call
+
+
+def open_engine(backend: str, address: str | None, num_workers: int) -> Engine:
+    """The engine at that address; without one, a local engine of so many workers, which ends with this process.
+
+    Raises:
+        ConnectionError: if nothing answers there.
+    """
+    key = (backend, address, num_workers)
+    if key not in _open:
+        close_engine()
+        if backend == "dask":
+            from autosimulate_pipeline.simulators.rendering.dask_engine import DaskEngine
+
+            _open[key] = DaskEngine(address, num_workers)
+        else:
+            from autosimulate_pipeline.simulators.rendering.ray_engine import RayEngine
+
+            _open[key] = RayEngine(address, num_workers)
+    return _open[key]
+
+
+def close_engine() -> None:
+    """Closes the engine that is open, if one is."""
+    while _open:
+        _open.popitem()[1].close()
+
+
+def missing_extra(backend: str) -> str | None:
+    """What to install for the backend, or None where nothing is missing."""
+    package = PACKAGES.get(backend)
+    if package is None or find_spec(package):
+        return None
+    return f"needs the package {package}, which is not installed: pip install 'autosimulate-pipeline[{backend}]'"
+
+
+def run_on(
+    engine: Engine, function: str, jobs: Sequence[Any], batches: Sequence[list[int]], timeout_seconds: float
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """Each batch with its outputs, in the order in which they finish.
+
+    Raises:
+        WorkerLostError: after all other batches, if the engine has given one up because its worker died.
+        RuntimeError: if no worker is left, or the engine has ended.
+    """
+    finished: SimpleQueue[Future[Any]] = SimpleQueue()
+    running: dict[Future[Any], list[int]] = {}
+    lost: Exception | None = None
+    try:
+        for batch in batches:
+            outgoing = [jobs[index] for index in batch]
+            future = engine.submit(run_in_engine, function, outgoing, timeout_seconds, __version__)
+            running[future] = batch
+            future.add_done_callback(finished.put)
+        while running:
+            try:
+                future = finished.get(timeout=timeout_seconds)
+            except Empty:  # others' work may be before ours; a worker that hangs ends itself
+                engine.count_workers(timeout_seconds)
+                continue
+            batch = running.pop(future)
+            try:
+                outputs = future.result()
+            except CancelledError:
+                raise RuntimeError("the engine dropped the work: is its scheduler running?") from None
+            except engine.losses as failure:
+                lost = failure
+            else:
+                yield batch, outputs
+    finally:
+        for future in running:
+            future.cancel()
+    if lost is not None:
+        raise WorkerLostError(str(lost)) from lost
