@@ -96,7 +96,7 @@ def test_a_lost_worker_loses_no_result(
 ) -> None:
     finished: list[int] = []
     jobs = [(number, tmp_path / "marker") for number in range(20)]
-    settings = ParallelSettings(num_workers=num_workers, timeout_seconds=4)  # a worker starts in 1 to 2 seconds
+    settings = ParallelSettings(num_workers=num_workers, timeout_seconds=8)  # a worker starts in 1 to 2 seconds
     with caplog.at_level(logging.WARNING):
         assert run_in_workers(f"{__name__}:{function}", jobs, settings, finished.append) == list(range(20))
     assert sum(finished) == 20

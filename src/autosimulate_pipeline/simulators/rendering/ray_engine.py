@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -32,7 +33,14 @@ class RayEngine(Engine):
         self._where = f"the Ray cluster at {address or 'this machine'}"
         try:
             if address is None:
-                ray.init(num_cpus=num_workers, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+                paths = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}}  # of users' modules
+                ray.init(
+                    num_cpus=num_workers,
+                    include_dashboard=False,
+                    runtime_env=paths,
+                    _node_ip_address="127.0.0.1",
+                    **quiet,
+                )
             else:
                 ray.init(address, **quiet)
         except ConnectionError as failure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import fcntl
+import math
 import os
 import pkgutil
 import socket
@@ -17,6 +18,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from joblib.externals.loky import process_executor
+
 from autosimulate_pipeline import __version__
 
 _STDERR = 2
@@ -27,6 +30,7 @@ def run_batch(function: str, batch: list[int], jobs: list[Any]) -> tuple[list[in
     """The batch and its outputs; of a worker that joblib started for us alone."""
     _pin_to_own_core()
     _end_with_parent()
+    _may_grow()
     run = pkgutil.resolve_name(function)
     return batch, [run(job) for job in jobs]
 
@@ -69,6 +73,12 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@cache
+def _may_grow() -> None:
+    """Where psutil is installed, loky ends a worker that has grown by 300 MB, as a leak; Blender with textures has."""
+    process_executor._MAX_MEMORY_LEAK_SIZE = math.inf
 
 
 @cache
