@@ -62,7 +62,8 @@ def test_grid_expands_to_runs_named_after_what_varies(folder: Path) -> None:
         "--pipeline",
         "autosimulate",
         "--params",
-        f"parallel.num_workers=1,seed=3,search.mode=paper,hypergradient.damping=1,run={first.run}",
+        "parallel.backend=loky,parallel.address=null,parallel.num_workers=1,seed=3,search.mode=paper,"
+        f"hypergradient.damping=1,run={first.run}",
         "--env",
         "smoke",
     ]

@@ -30,6 +30,9 @@ def _single(value: Any) -> Any:
     return value
 
 
+ONE_CORE = {"parallel.backend": "loky", "parallel.address": "null", "parallel.num_workers": 1}
+"""How a trial renders: in an engine's worker, one that asked the engine for workers could wait for itself."""
+
 Value = Annotated[Any, AfterValidator(_single)]
 
 
@@ -142,7 +145,7 @@ def expand(project: Path, name: str, grid: Grid, env: str | None) -> list[Trial]
         run = default_run_name(f"grid-{name}", env, point)
         if run in trials:
             raise ConfigurationError(f"grids.{name}.grid must make each trial another run, got {run} twice")
-        overrides = {"parallel.num_workers": 1} | grid.parameters | point | {"run": run}
+        overrides = ONE_CORE | grid.parameters | point | {"run": run}
         parameters = check_parameters(load_conf(project, env, "parameters", overrides))
         loop = parameters.loop
         if loop.max_images is not None and "loop.num_iterations" not in overrides:
