@@ -75,7 +75,7 @@ def test_a_worker_is_pinned_while_it_works_and_left_as_it_was(backend: str) -> N
     assert os.getpid() not in cores
     assert all(len(affinity) == 1 for affinity in cores.values())
     engine = open_engine(backend, None, 2)
-    assert engine.submit(os.sched_getaffinity, 0).result(60) == os.sched_getaffinity(0)
+    assert engine.submit(lambda: os.sched_getaffinity(0)).result(60) == os.sched_getaffinity(0)
 
 
 @pytest.mark.slow
