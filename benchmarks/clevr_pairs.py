@@ -17,14 +17,14 @@ import torch
 import benchmark_runs
 from autosimulate_pipeline.grids import Trial
 from autosimulate_pipeline.randomness import derive_generator
-from benchmark_runs import fresh, interval, markdown, scratch, state_at
+from benchmark_runs import fresh, interval, markdown, polished, state_at
 from clevr_comparison import METHODS
 
 NAME = "clevr-pairs"
 SEEDS = (100, 101, 102, 103, 104, 105)
 COMPARED = ("autosimulate", "domain_randomisation", "random")
 LOOPS = ("autosimulate", "domain_randomisation")
-"""Whose own images a network is trained on too, from scratch."""
+"""Whose own networks are tested too."""
 
 NUM_IMAGES = 390
 NUM_FRESH = 100
@@ -74,7 +74,7 @@ def main(command_line: list[str] | None = None) -> None:
             for trial in by_method.values()
             for question in (
                 *((fresh, trial, (distribution, NUM_FRESH)) for distribution in distributions(trial).values()),
-                *([(scratch, trial, (NUM_IMAGES,))] if trial.pipeline in LOOPS else []),
+                *([(polished, trial, (NUM_IMAGES,))] if trial.pipeline in LOOPS else []),
             )
         ],
         options.jobs,
@@ -86,7 +86,7 @@ def main(command_line: list[str] | None = None) -> None:
         cells |= {method: worth(trial, "learned") for method, trial in by_method.items()}
         cells["part of the gap"] = (cells["autosimulate"] - cells["start ψ"]) / (cells["hidden ψ"] - cells["start ψ"])
         for method in LOOPS:
-            cells[f"{method}, own images"] = scratch(by_method[method], NUM_IMAGES)["test"].miou
+            cells[f"{method}, loop"] = polished(by_method[method], NUM_IMAGES)["test"].miou
         for column, cell in cells.items():
             columns.setdefault(column, []).append(cell)
     rows = [

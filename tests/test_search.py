@@ -15,15 +15,21 @@ from autosimulate_pipeline.hypergradient.implicit import (
     ImplicitProblem,
     validation_influences,
 )
-from autosimulate_pipeline.randomness import derive_generator, derive_seed
-from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
-from autosimulate_pipeline.search import SEARCH_METHODS, LoopSettings, SearchSettings, build_search_method
+from autosimulate_pipeline.randomness import derive_generator
+from autosimulate_pipeline.records import EvaluationReport
+from autosimulate_pipeline.search import (
+    SEARCH_METHODS,
+    LoopSettings,
+    LoopTrainingSettings,
+    SearchSettings,
+    build_search_method,
+)
 from autosimulate_pipeline.search.base import Influences, Observation, SearchMethod, SearchState
-from autosimulate_pipeline.search.judging import evaluate
+from autosimulate_pipeline.search.loop import run_loop
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, build_task_model, fit, ravel, unravel
+from autosimulate_pipeline.task_models import TaskModelSettings, build_task_model, ravel, unravel
 
 START = ProductDistribution.model_validate(cases.TOY_START)
 HIDDEN = ProductDistribution.model_validate(cases.TOY_HIDDEN)
@@ -318,27 +324,12 @@ def learn(seed: int, num_iterations: int = 8) -> list[float]:
     """Validation losses of a short AutoSimulate run on the toy simulator."""
     simulator = ToySimulator()
     model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
-    method = build("autosimulate", num_images=16)
-    state, weights = method.init(START, seed), model.initial_weights(derive_seed(seed, "weights"))
-
-    def rendered(
-        distribution: ProductDistribution, num_scenes: int, purpose: str | int
-    ) -> tuple[AnnotatedDataset, ...]:
-        table = draw_scenes(distribution, num_scenes, seed, purpose)
-        return table, simulator.render(scenes_of(table), seeds_of(table))
-
-    _, validation = rendered(HIDDEN, 20, "validation")
-    for iteration in range(num_iterations):
-        table, batch = rendered(method.propose(state), 16, iteration)
-        before = weights
-        weights = fit(model, weights, model.prepare(batch), TrainingSettings(), derive_generator(seed, iteration))
-        observation = Observation(
-            draws_of(table),
-            evaluate(model, weights, validation),
-            lambda _before, settings, at=before, on=batch: influences_on(validation, on, model, at, settings),
-        )
-        state, _ = method.update(state, observation)
-    return list(state.validation_losses)
+    method = build("autosimulate", num_images=16, num_iterations=num_iterations)
+    table = draw_scenes(HIDDEN, 20, seed, "validation")
+    validation_set = simulator.render(scenes_of(table), seeds_of(table))
+    training = LoopTrainingSettings(first_epochs=8, retained=1, window=1)
+    steps = run_loop(method, START, simulator, model, validation_set, training, seed)
+    return [step.validation.loss for step in steps]
 
 
 def test_validation_loss_falls_on_the_toy_simulator() -> None:

@@ -8,10 +8,9 @@ import pandas as pd
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.progress import watched
-from autosimulate_pipeline.randomness import derive_generator, derive_seed
+from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
 from autosimulate_pipeline.search import (
-    SEARCH_METHODS,
     LoopSettings,
     LoopTrainingSettings,
     SearchSettings,
@@ -19,19 +18,12 @@ from autosimulate_pipeline.search import (
 )
 from autosimulate_pipeline.search.base import Observation, SearchState
 from autosimulate_pipeline.search.judging import evaluate
+from autosimulate_pipeline.search.loop import fit_iteration, num_epochs
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import (
-    TaskModelSettings,
-    Weights,
-    build_task_model,
-    fit,
-    shrunk_and_perturbed,
-    starting_weights,
-    training_batch,
-)
+from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model, starting_weights
 
 
 def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]]:
@@ -81,18 +73,10 @@ def train_task_model(
     """The weights, trained further on the images of this iteration and of the few before it, or trained anew."""
     if state.is_finished:
         return weights
-    images = [image for dataset in (rendered_dataset, *earlier_datasets.values()) for image in dataset.images]
     model = build_task_model(rendered_dataset.categories, task_model)
-    settings, retained = training, training.retained
-    if SEARCH_METHODS[state.method].trains_from_scratch or not state.iteration:
-        settings, retained = training.model_copy(update={"epochs": training.first_epochs}), 0.0
-    fresh = starting_weights(model, derive_seed(state.seed, "initial weights", state.iteration), pretrained_weights)
-    start = shrunk_and_perturbed(weights, fresh, retained)
-    dataset = AnnotatedDataset(model.categories, tuple(images))
-    batch = training_batch(model, dataset, settings, derive_seed(state.seed, "variants", state.iteration))
-    generator = derive_generator(state.seed, "training", state.iteration)
-    with watched("training", settings.epochs, "epochs") as progress:
-        return fit(model, start, batch, settings, generator, progress)
+    datasets = (rendered_dataset, *earlier_datasets.values())
+    with watched("training", num_epochs(state, training), "epochs") as progress:
+        return fit_iteration(state, model, weights, datasets, training, pretrained_weights, progress)
 
 
 def evaluate_validation(
