@@ -96,6 +96,11 @@ class AnnotatedImage:
             return np.ones(len(self.instance_categories), dtype=bool)
         return np.array(self.visible_fractions) >= MIN_VISIBLE_FRACTION
 
+    @property
+    def counted_categories(self) -> list[int]:
+        """The category of each instance that counts."""
+        return [category for category, counts in zip(self.instance_categories, self.counted, strict=True) if counts]
+
 
 @dataclass(frozen=True, eq=False)
 class AnnotatedDataset:

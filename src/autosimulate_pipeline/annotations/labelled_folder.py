@@ -41,12 +41,7 @@ def read_labelled_folder(
 
 def unlabelled_categories(dataset: AnnotatedDataset) -> list[str]:
     """The categories that no image of the dataset has an instance of that counts."""
-    labelled = {
-        category
-        for image in dataset.images
-        for category, counts in zip(image.instance_categories, image.counted, strict=True)
-        if counts
-    }
+    labelled = {category for image in dataset.images for category in image.counted_categories}
     return [name for index, name in enumerate(dataset.categories, start=1) if index not in labelled]
 
 

@@ -64,8 +64,7 @@ def labelled(image: AnnotatedImage) -> Picture:
     """The image with what is to be found in it: boxes where it has them, otherwise masks."""
     if image.instance_boxes is None:
         return masked(image)
-    counted = [category for category, counts in zip(image.instance_categories, image.counted, strict=True) if counts]
-    return boxed(image.image, image.boxes[image.counted], counted)
+    return boxed(image.image, image.boxes[image.counted], image.counted_categories)
 
 
 def predicted(image: Picture, prediction: Prediction) -> Picture:

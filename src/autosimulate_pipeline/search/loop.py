@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+
+import pandas as pd
 
 from autosimulate_pipeline.distributions import ProductDistribution
-from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
@@ -19,10 +19,11 @@ from autosimulate_pipeline.records import (
     ignore_progress,
 )
 from autosimulate_pipeline.search import SEARCH_METHODS, LoopTrainingSettings, SearchMethod
-from autosimulate_pipeline.search.base import Influences, Observation, SearchState
+from autosimulate_pipeline.search.base import Observation, SearchState
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
+from autosimulate_pipeline.search.simulation import numbered_owners
 from autosimulate_pipeline.simulators import Simulator
 from autosimulate_pipeline.task_models import (
     TaskModel,
@@ -64,8 +65,7 @@ def run_loop(
         progress: told of every image rendered.
     """
     began = time.monotonic()
-    owned = {name: simulator.owners[name] for name in start.parameters if name in simulator.owners}
-    owners = {name: 1 + simulator.categories.index(category) for name, category in owned.items()}
+    owners = numbered_owners(simulator, start, simulator.categories)
     state = method.init(start, seed)
     weights = task_model.initial_weights(derive_seed(seed, "initial weights"))
     latest: list[AnnotatedDataset] = []
@@ -77,27 +77,35 @@ def run_loop(
         latest = [rendered] if method.trains_from_scratch else [rendered, *latest][: training.window]
         before, weights = weights, fit_iteration(state, task_model, weights, latest, training)
         validation = evaluate(task_model, weights, validation_set)
-        observation = Observation(
-            draws=draws_of(scenes),
-            validation=validation,
-            influences=partial(_influences, validation_set, rendered, task_model, before, weights),
-            owners=owners,
-            minutes=(time.monotonic() - began) / 60,
+        minutes = (time.monotonic() - began) / 60
+        observation = observe(
+            scenes, rendered, before, weights, validation, validation_set, task_model, owners, minutes
         )
         state, report = method.update(state, observation)
         yield Iteration(state, weights, validation, report, rendered)
 
 
-def _influences(
-    validation_set: AnnotatedDataset,
+def observe(
+    scenes: pd.DataFrame,
     rendered: AnnotatedDataset,
-    task_model: TaskModel,
     before: Weights,
     after: Weights,
-    before_fit: bool,
-    settings: HypergradientSettings,
-) -> Influences:
-    return influences_on(validation_set, rendered, task_model, before if before_fit else after, settings)
+    validation: EvaluationReport,
+    validation_set: AnnotatedDataset,
+    task_model: TaskModel,
+    owners: Mapping[str, int],
+    minutes: float,
+) -> Observation:
+    """What the iteration showed, from θ before and after training on its images; f is computed when it is asked for."""
+    return Observation(
+        draws=draws_of(scenes),
+        validation=validation,
+        influences=lambda before_fit, settings: influences_on(
+            validation_set, rendered, task_model, before if before_fit else after, settings
+        ),
+        owners=owners,
+        minutes=minutes,
+    )
 
 
 def num_epochs(state: SearchState, training: LoopTrainingSettings) -> int:

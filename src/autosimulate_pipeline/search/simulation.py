@@ -34,8 +34,7 @@ class SimulatorSettings(BaseModel):
 
     def owners(self, categories: tuple[str, ...]) -> dict[str, int]:
         """The category, counted from 1, of the object that a parameter belongs to; see `Simulator.owners`."""
-        owners = self.build(ParallelSettings()).owners
-        return {name: 1 + categories.index(owners[name]) for name in self.parameters.parameters if name in owners}
+        return numbered_owners(self.build(ParallelSettings()), self.parameters, categories)
 
     def check(self, key: str = "simulator.parameters") -> None:
         """Raises ValueError, naming `key`, if the distribution reaches a scene that the simulator cannot render.
@@ -54,6 +53,14 @@ class SimulatorSettings(BaseModel):
                 simulator.check(scene)
             except ValueError as failure:
                 raise ValueError(f"{key}: {failure}") from None
+
+
+def numbered_owners(
+    simulator: Simulator, distribution: ProductDistribution, categories: tuple[str, ...]
+) -> dict[str, int]:
+    """The category, counted from 1, of the object that a parameter of the distribution belongs to."""
+    owners = simulator.owners
+    return {name: 1 + categories.index(owners[name]) for name in distribution.parameters if name in owners}
 
 
 def render_scenes(

@@ -124,8 +124,8 @@ def _thumbnail(image: AnnotatedImage) -> Image.Image:
     height, width = image.image.shape[:2]
     scale = THUMBNAIL / max(height, width)
     resized = Image.fromarray(image.image).resize((round(width * scale) or 1, round(height * scale) or 1))
-    categories = np.array(image.instance_categories)[image.counted].tolist()
-    return Image.fromarray(boxed(np.asarray(resized), image.boxes[image.counted] * scale, categories))
+    boxes = image.boxes[image.counted] * scale
+    return Image.fromarray(boxed(np.asarray(resized), boxes, image.counted_categories))
 
 
 def source_commit() -> str | None:

@@ -53,11 +53,7 @@ def shard_renderer(first: int, num_images: int) -> Callable[..., tuple[Annotated
         stage = f"rendering {first + 1} to {first + num_images} of {settings.num_images}"
         with watched(stage, num_images, "images") as progress:
             dataset = render_scenes(plan.simulator, parallel, scenes, progress)
-        labels = [
-            [category for category, counts in zip(image.instance_categories, image.counted, strict=True) if counts]
-            for image in dataset.images
-        ]
-        return dataset, labels
+        return dataset, [image.counted_categories for image in dataset.images]
 
     return render_shard
 

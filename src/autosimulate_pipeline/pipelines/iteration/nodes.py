@@ -16,11 +16,10 @@ from autosimulate_pipeline.search import (
     SearchSettings,
     build_search_method,
 )
-from autosimulate_pipeline.search.base import Observation, SearchState
+from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.search.judging import evaluate
-from autosimulate_pipeline.search.loop import fit_iteration, num_epochs
-from autosimulate_pipeline.search.problem import influences_on
-from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
+from autosimulate_pipeline.search.loop import fit_iteration, num_epochs, observe
+from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model, starting_weights
@@ -107,12 +106,14 @@ def compute_hypergradient(
     if state.is_finished:
         return HypergradientReport(), state
     model = build_task_model(validation_set.categories, task_model)
-    observation = Observation(
-        draws=draws_of(scenes),
-        validation=validation_report,
-        influences=lambda before_fit, settings: influences_on(
-            validation_set, rendered_dataset, model, weights if before_fit else trained_weights, settings
-        ),
+    observation = observe(
+        scenes,
+        rendered_dataset,
+        weights,
+        trained_weights,
+        validation_report,
+        validation_set,
+        model,
         owners=simulator.owners(validation_set.categories),
         minutes=stage_seconds.total / 60,
     )
