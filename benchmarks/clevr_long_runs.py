@@ -1,0 +1,103 @@
+"""What Bayesian optimisation and Learning To Simulate reach when they may render ten and thirty times as many images.
+
+    python benchmarks/clevr_long_runs.py [--methods bayesian lts] [--seeds 5 6] [--jobs 2] [--write]
+
+The runs of clevr_comparison.py, only longer: the same settings, seeds and hidden images. AutoSimulate's numbers are
+read from docs/results/, where clevr_comparison.py --write has put them. Prints a table: images until a network of the search
+does so well on the validation images, and what 100 fresh images of the last ψ are worth on the test images. Everything
+is kept: stop it, call it again, add seeds. One core takes about half an hour for Bayesian optimisation, and an hour for
+Learning To Simulate, for each seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+import benchmark_runs
+from autosimulate_pipeline.evaluation.comparison import cost_to_reach, median_cost
+from autosimulate_pipeline.grids import Trial
+from benchmark_runs import fresh, markdown
+from clevr_ablations import answer_of
+from clevr_comparison import HIDDEN_SEED, LEVELS, METHODS, NUM_FRESH, SEEDS
+from clevr_comparison import NAME as COMPARISON
+
+NAME = "clevr-long-runs"
+LENGTHS: dict[str, dict[str, Any]] = {
+    "bayesian": {"loop.num_iterations": 90},
+    "lts": {"loop.num_iterations": 270},
+}
+"""4,500 images: ten times AutoSimulate's 450 until mIoU 0.6; and 8,100: thirty times its 270 until mIoU 0.5."""
+
+
+def main(command_line: list[str] | None = None) -> None:
+    """Runs what is missing, then prints the table."""
+    parser = benchmark_runs.arguments(str(__doc__), SEEDS[:2])
+    parser.add_argument("--methods", nargs="+", choices=LENGTHS, default=list(LENGTHS))
+    parser.add_argument("--write", action="store_true", help="into docs/results/")
+    options = parser.parse_args(command_line)
+    benchmark_runs.use_project()
+    hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
+    shared = hidden | benchmark_runs.reference_folders(COMPARISON, hidden)
+    trials = {
+        method: benchmark_runs.searches(
+            f"long-{method}", method, METHODS[method] | LENGTHS[method] | shared, options.seeds
+        )
+        for method in options.methods
+    }
+    every = [trial for of_method in trials.values() for trial in of_method]
+    benchmark_runs.run_searches(NAME, every, options.jobs)
+    benchmark_runs.answer([(fresh, trial, answer_of(trial)) for trial in every], options.jobs)
+    table = markdown(
+        ["", "seed", *(f"mIoU {level}" for level in LEVELS), "best mIoU", f"test mIoU, {NUM_FRESH} fresh", "test mAP"],
+        [ours(), *(row(trial) for trial in every)],
+    )
+    folders = [benchmark_runs.PROJECT / "data/08_reporting" / NAME]
+    folders += [benchmark_runs.RESULTS] if options.write else []
+    for folder in folders:
+        (folder / "clevr_long_runs.md").write_text(table + "\n")
+    print(table)
+
+
+def ours() -> list[str]:
+    """AutoSimulate's row: medians over its seeds."""
+    progress = pd.read_csv(benchmark_runs.RESULTS / "clevr_progress.csv").query("method == 'autosimulate'")
+    networks = pd.read_csv(benchmark_runs.RESULTS / "clevr_networks.csv").query("method == 'autosimulate'")
+    last = networks.query("network == 'fresh' and size == @NUM_FRESH and images == images.max()")
+    runs = [run for _, run in progress.groupby("seed")]
+    reached = [
+        median_cost(
+            [cost_to_reach(level, list(run["validation_miou"]), list(run["images"])) for run in runs],
+            [float(run["images"].max()) for run in runs],
+        )
+        for level in LEVELS
+    ]
+    best = progress.groupby("seed")["validation_miou"].max().median()
+    figures = [f"{value:.3f}" for value in (best, last["test_miou"].median(), last["test_map"].median())]
+    return [f"AutoSimulate, {progress['images'].max()} images", f"median of {len(runs)}", *reached, *figures]
+
+
+def row(trial: Trial) -> list[str]:
+    """One long run: images until each level, its best network, and what its answer is worth."""
+    validation = [report.miou for report in benchmark_runs.validation_reports(trial)]
+    images = images_by_iteration(trial)
+    reached = [median_cost([cost_to_reach(level, validation, images)], [images[-1]]) for level in LEVELS]
+    tested = fresh(trial, *answer_of(trial))["test"]
+    return [
+        f"{trial.pipeline}, {images[-1]:.0f} images",
+        str(trial.parameters.seed),
+        *reached,
+        *(f"{value:.3f}" for value in (max(validation), tested.miou, tested.map)),
+    ]
+
+
+def images_by_iteration(trial: Trial) -> Sequence[float]:
+    """Images rendered when each network of the search is judged."""
+    loop = trial.parameters.loop
+    return [float(loop.num_images * (k + 1)) for k in range(loop.num_iterations)]
+
+
+if __name__ == "__main__":
+    main()
