@@ -3,10 +3,10 @@
     python benchmarks/clevr_long_runs.py [--methods bayesian lts] [--seeds 5 6] [--jobs 2] [--write]
 
 The runs of clevr_comparison.py, only longer: the same settings, seeds and hidden images. AutoSimulate's numbers are
-read from docs/results/, where clevr_comparison.py --write has put them. Prints a table: images until a network of the search
-does so well on the validation images, and what 100 fresh images of the last ψ are worth on the test images. Everything
-is kept: stop it, call it again, add seeds. One core takes about half an hour for Bayesian optimisation, and an hour for
-Learning To Simulate, for each seed.
+read from docs/results/, where clevr_comparison.py --write has put them. Prints a table: images until a network of the
+search does so well on the validation images, and what 100 fresh images of the last ψ are worth on the test images.
+Everything is kept: stop it, call it again, add seeds. One core takes about half an hour for Bayesian optimisation,
+and an hour for Learning To Simulate, for each seed.
 """
 
 from __future__ import annotations
