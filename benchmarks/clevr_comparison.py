@@ -6,8 +6,8 @@ Searches are ordinary runs of `kedro run` that stop before the test images; this
 each method arrived at and tests them. Everything below data/ is kept: stop it, call it again, add seeds. Two cores take
 about twenty minutes a seed. Prints tables and keeps them with the raw numbers in data/08_reporting/clevr-comparison/.
 
---write puts numbers and figures into docs/results/, where the numbers of methods and seeds that are not asked for stay
-as they are: after a change of one method, only that one has to run again.
+--write puts numbers and figures into docs/results/, where the numbers of methods, seeds, budgets and sizes that are not
+asked for stay as they are: after a change of one method, only that one has to run again.
 """
 
 from __future__ import annotations
@@ -141,13 +141,12 @@ def progress_rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
 
 
 def merged(rows: pd.DataFrame, file: Path) -> pd.DataFrame:
-    """The rows, and those of other methods and seeds that the file has."""
+    """The rows, and those of other searches and networks that the file has."""
     if not file.exists():
         return rows
+    keys = [key for key in ("method", "seed", "images", "network", "size") if key in rows]
     known = pd.read_csv(file)
-    replaced = pd.MultiIndex.from_frame(known[["method", "seed"]]).isin(
-        pd.MultiIndex.from_frame(rows[["method", "seed"]])
-    )
+    replaced = pd.MultiIndex.from_frame(known[keys]).isin(pd.MultiIndex.from_frame(rows[keys]))
     order = {method: index for index, method in enumerate(METHODS)}
     return pd.concat([known[~replaced], rows]).sort_values(
         ["method", "seed"], key=lambda column: column.map(order) if column.name == "method" else column, kind="stable"
