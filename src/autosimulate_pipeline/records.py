@@ -32,6 +32,18 @@ def enclosing_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1] + 1 - columns[0]), int(rows[-1] + 1 - rows[0])
 
 
+def visible_instances(overlay: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+    """What is left of instances painted over one another: their mask, numbered 1, 2, … without gaps, and their numbers.
+
+    Args:
+        overlay: 0 for background, otherwise the number of the instance that was painted last, shape (height, width).
+    """
+    present = np.bincount(overlay.ravel(), minlength=1) > 0
+    present[0] = False
+    renumbered = (np.cumsum(present) * present).astype(np.uint8)
+    return renumbered[overlay], tuple(np.flatnonzero(present).tolist())
+
+
 @dataclass(frozen=True, eq=False)
 class Geometry:
     """Where the camera and the instances of an image are: what the BOP format adds to masks.

@@ -14,7 +14,14 @@ import numpy as np
 
 from autosimulate_pipeline.annotations import bop_files
 from autosimulate_pipeline.annotations.bop_files import Pictures, Scene, find_pictures
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Geometry, Progress, ignore_progress
+from autosimulate_pipeline.records import (
+    AnnotatedDataset,
+    AnnotatedImage,
+    Geometry,
+    Progress,
+    ignore_progress,
+    visible_instances,
+)
 
 COLUMNS_NOT_STEPS = np.array([0.0, 0.0, 1.0, 1.0])
 """Our boxes less BOP's, which go from the first to the last column and row."""
@@ -124,10 +131,8 @@ def _annotated_image(
     if pictures.visible_masks is not None:
         for number, picture in enumerate(pictures.visible_masks, start=1):
             overlay[bop_files.read_pixels(picture) > 0] = number
-        left = np.flatnonzero(np.bincount(overlay.ravel(), minlength=len(entries) + 1)[1:]).tolist()
-        renumbered = np.zeros(len(entries) + 1, dtype=np.uint8)
-        renumbered[[position + 1 for position in left]] = np.arange(1, len(left) + 1)
-        overlay = renumbered[overlay]
+        overlay, visible = visible_instances(overlay)
+        left = [number - 1 for number in visible]
     full_masks = depth_mm = None
     if pictures.full_masks is not None:
         full_masks = np.zeros((len(left), *size), dtype=bool)

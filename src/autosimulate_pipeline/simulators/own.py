@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, visible_instances
 from autosimulate_pipeline.simulators.base import parse_scene
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
 
@@ -73,12 +73,8 @@ class SceneRenderer(ABC):
                     f"the mask of {category} must be bool of shape {overlay.shape}, got {mask.dtype} of {mask.shape}"
                 )
             overlay[mask] = number
-        visible, renumbered = np.unique(np.append(overlay, 0), return_inverse=True)
-        return AnnotatedImage(
-            image=image,
-            instance_mask=renumbered[:-1].reshape(overlay.shape).astype(np.uint8),
-            instance_categories=tuple(categories.index(instances[number - 1][0]) + 1 for number in visible[1:]),
-        )
+        mask, visible = visible_instances(overlay)
+        return AnnotatedImage(image, mask, tuple(categories.index(instances[number - 1][0]) + 1 for number in visible))
 
 
 class OwnSimulator:

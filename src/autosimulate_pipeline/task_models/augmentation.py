@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, visible_instances
 from autosimulate_pipeline.task_models.base import Batch, TaskModel
 from autosimulate_pipeline.task_models.training import TrainingSettings
 
@@ -51,16 +51,16 @@ def _variant(image: AnnotatedImage) -> AnnotatedImage:
         tv_tensors.Mask(torch.from_numpy(image.instance_mask.copy())),
         tv_tensors.BoundingBoxes(torch.from_numpy(image.boxes), format="XYWH", canvas_size=(height, width)),
     )
-    has_masks, boxes = bool(image.instance_mask.any()), boxes.numpy()
-    inside = (boxes[:, 2:] >= 1).all(axis=1)
-    present = [i + 1 for i in range(len(boxes)) if ((mask == i + 1).any() if has_masks else inside[i])]
-    renumbered = np.zeros(len(image.instance_categories) + 1, dtype=np.uint8)
-    renumbered[present] = np.arange(1, len(present) + 1)
-    fractions = image.visible_fractions
+    boxes, fractions = boxes.numpy(), image.visible_fractions
+    mask, visible = visible_instances(mask.numpy())
+    if image.instance_mask.any():
+        left = [number - 1 for number in visible]
+    else:  # labelled by boxes alone
+        left = np.flatnonzero((boxes[:, 2:] >= 1).all(axis=1)).tolist()
     return AnnotatedImage(
         pixels.permute(1, 2, 0).contiguous().numpy(),
-        renumbered[mask.numpy()],
-        tuple(image.instance_categories[index - 1] for index in present),
-        instance_boxes=None if image.instance_boxes is None else boxes[[index - 1 for index in present]],
-        visible_fractions=None if fractions is None else tuple(fractions[index - 1] for index in present),
+        mask,
+        tuple(image.instance_categories[index] for index in left),
+        instance_boxes=None if image.instance_boxes is None else boxes[left],
+        visible_fractions=None if fractions is None else tuple(fractions[index] for index in left),
     )
