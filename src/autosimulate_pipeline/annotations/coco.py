@@ -7,22 +7,16 @@ https://cocodataset.org/#format-data.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from pycocotools import mask as coco_mask
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from autosimulate_pipeline.annotations.checked_files import (
-    MAX_SIDE,
-    Name,
-    check_file,
-    read_header,
-    read_json,
-    read_pixels,
-)
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
@@ -35,34 +29,30 @@ from autosimulate_pipeline.records import (
 ANNOTATIONS = "annotations.json"
 IMAGES = "images"
 
+_MAX_SIDE = 8192  # pixels; a larger image is more likely a decompression bomb than a photograph
 _MAX_INSTANCES = 255  # of one image: the instance mask is uint8
 BOX_TOLERANCE = 2.0  # pixels: annotators' boxes come from polygon corners, ours from pixels
+_EXIF_ORIENTATION = 0x0112
+_EXIF_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-_RunLength = Annotated[int, Field(ge=0, le=MAX_SIDE**2)]
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class _Rle(_Record):
     size: tuple[int, int]
-    counts: Annotated[str, Field(pattern="^([P-o]{0,5}[0-O])+$")] | list[_RunLength]
+    counts: Annotated[str, Field(pattern="^([P-o]{0,5}[0-O])+$")] | list[Annotated[int, Field(le=_MAX_SIDE**2)]]
 
 
-class CocoImage(_Record):
-    """An entry of `images`."""
-
+class _Image(_Record):
     id: int
-    file_name: Name
-    width: int = Field(ge=1, le=MAX_SIDE)
-    height: int = Field(ge=1, le=MAX_SIDE)
+    file_name: str = Field(min_length=1)
+    width: int = Field(ge=1, le=_MAX_SIDE)
+    height: int = Field(ge=1, le=_MAX_SIDE)
 
 
-class CocoAnnotation(_Record):
-    """An entry of `annotations`."""
-
+class _Annotation(_Record):
     id: int
     image_id: int
     category_id: int
@@ -71,22 +61,15 @@ class CocoAnnotation(_Record):
     iscrowd: int = 0
 
 
-class CocoCategory(_Record):
-    """An entry of `categories`."""
-
+class _Category(_Record):
     id: int
-    name: Name
+    name: str = Field(min_length=1)
 
 
-class CocoFile(_Record):
-    """What an annotations.json must hold; anything else in it is left alone."""
-
-    images: list[CocoImage]
-    annotations: list[CocoAnnotation]
-    categories: list[CocoCategory] = Field(min_length=1, max_length=255)
-
-
-_COCO_FILE = TypeAdapter(CocoFile)
+class _Annotations(_Record):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category] = Field(min_length=1, max_length=255)
 
 
 def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty: bool = False) -> AnnotatedDataset:
@@ -103,7 +86,7 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
         FileNotFoundError: if the folder, its annotations.json or an image is missing.
         ValueError: if something in it is wrong, named in one line.
     """
-    content = read_coco_file(folder)
+    content = _read_annotations(folder / ANNOTATIONS)
     for what, records in (("image", content.images), ("annotation", content.annotations)):
         if not records and not allow_empty:
             raise ValueError(f"{folder / ANNOTATIONS}: {what}s must hold at least 1 {what}, got 0")
@@ -112,7 +95,7 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
     has_masks = _first_without_mask(content) is None
     images = []
     for image in sorted(content.images, key=lambda image: image.id):
-        pixels = read_coco_image(folder, image)
+        pixels = _read_image(folder, image)
         annotate = _with_masks if has_masks else _with_boxes
         images.append(annotate(pixels, by_image[image.id], list(names), folder / ANNOTATIONS))
         progress(1)
@@ -121,22 +104,28 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
 
 def coco_image_files(folder: Path) -> list[Path]:
     """The image files of a COCO folder in the order in which `read_coco` has their images; errors as there."""
-    images = sorted(read_coco_file(folder).images, key=lambda image: image.id)
+    images = sorted(_read_annotations(folder / ANNOTATIONS).images, key=lambda image: image.id)
     return [folder / IMAGES / image.file_name for image in images]
 
 
 def coco_annotation_without_mask(folder: Path) -> int | None:
     """The id of an annotation that has a box and no segmentation, so that all of the folder are read as boxes."""
-    return _first_without_mask(read_coco_file(folder))
+    return _first_without_mask(_read_annotations(folder / ANNOTATIONS))
 
 
-def _first_without_mask(content: CocoFile) -> int | None:
+def _first_without_mask(content: _Annotations) -> int | None:
     return min((annotation.id for annotation in content.annotations if not annotation.segmentation), default=None)
 
 
-def _by_image(content: CocoFile, path: Path) -> dict[int, list[CocoAnnotation]]:
+def displayed_size(opened: Image.Image) -> tuple[int, int]:
+    """Width and height once the image is turned as its EXIF orientation says; only the header is read."""
+    width, height = opened.size
+    return (height, width) if opened.getexif().get(_EXIF_ORIENTATION) in _EXIF_ON_ITS_SIDE else (width, height)
+
+
+def _by_image(content: _Annotations, path: Path) -> dict[int, list[_Annotation]]:
     """The annotations of each image, by its id, in the order of theirs, once all ids are known to fit."""
-    by_image: dict[int, list[CocoAnnotation]] = {image.id: [] for image in content.images}
+    by_image: dict[int, list[_Annotation]] = {image.id: [] for image in content.images}
     category_ids = sorted(category.id for category in content.categories)
     for ids, what in (
         (category_ids, "category"),
@@ -161,37 +150,40 @@ def _by_image(content: CocoFile, path: Path) -> dict[int, list[CocoAnnotation]]:
     return by_image
 
 
-def read_coco_file(folder: Path) -> CocoFile:
-    """The folder's annotations.json, each entry checked by itself.
+def _read_annotations(path: Path) -> _Annotations:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: a COCO folder holds {ANNOTATIONS} and {IMAGES}/")
+    try:
+        return _Annotations.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "content"
+        raise ValueError(f"{path}: {place}: {first['msg']}") from None
 
-    Raises:
-        FileNotFoundError: if it is missing.
-        ValueError: if it is malformed.
-    """
-    missing = f": a COCO folder holds {ANNOTATIONS} and {IMAGES}/"
-    return read_json(folder / ANNOTATIONS, folder, _COCO_FILE, missing)
 
-
-def read_coco_image(folder: Path, image: CocoImage) -> NDArray[np.uint8]:
-    """The pixels, sRGB, shape (height, width, 3), turned as EXIF says; of a file in the folder, links followed.
-
-    Raises:
-        FileNotFoundError: if the file is missing.
-        ValueError: if it is elsewhere, no PNG or JPEG, or of another size than announced.
-    """
-    path, announced = folder / IMAGES / image.file_name, (image.width, image.height)
-    check_file(path, folder, f": {ANNOTATIONS} names it for image {image.id}")
-    stored = read_header(path).size
-    # Nothing is decoded that is larger than announced; which side is which, only the pixels tell.
-    pixels = read_pixels(path, "RGB", turned=True) if sorted(stored) == sorted(announced) else None
-    height, width = stored[::-1] if pixels is None else pixels.shape[:2]
-    if pixels is None or (width, height) != announced:
-        raise ValueError(f"{path} must be {image.width}x{image.height} as in {ANNOTATIONS}, got {width}x{height}")
+def _read_image(folder: Path, image: _Image) -> NDArray[np.uint8]:
+    """The pixels, sRGB, shape (height, width, 3); the file must lie in the folder, after following links."""
+    path = folder / IMAGES / image.file_name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(
+            f"{folder / ANNOTATIONS}: image {image.id}: file_name must stay inside {folder}, got {image.file_name!r}"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: {ANNOTATIONS} names it for image {image.id}")
+    try:
+        with Image.open(path, formats=("PNG", "JPEG")) as opened:
+            size = displayed_size(opened)  # nothing is decoded before the size is known to be as announced
+            is_as_announced = size == (image.width, image.height)
+            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB")) if is_as_announced else None
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} must be a PNG or JPEG image: {error}") from None
+    if pixels is None:
+        raise ValueError(f"{path} must be {image.width}x{image.height} as in {ANNOTATIONS}, got {size[0]}x{size[1]}")
     return pixels
 
 
 def _with_boxes(
-    pixels: NDArray[np.uint8], annotations: list[CocoAnnotation], category_ids: list[int], source: Path
+    pixels: NDArray[np.uint8], annotations: list[_Annotation], category_ids: list[int], source: Path
 ) -> AnnotatedImage:
     height, width = pixels.shape[:2]
     corner = np.array([width, height]) + BOX_TOLERANCE
@@ -213,7 +205,7 @@ def _with_boxes(
 
 
 def _with_masks(
-    pixels: NDArray[np.uint8], annotations: list[CocoAnnotation], category_ids: list[int], source: Path
+    pixels: NDArray[np.uint8], annotations: list[_Annotation], category_ids: list[int], source: Path
 ) -> AnnotatedImage:
     overlay = np.zeros(pixels.shape[:2], dtype=np.uint8)
     for number, annotation in enumerate(annotations, start=1):
@@ -223,7 +215,7 @@ def _with_masks(
     return AnnotatedImage(pixels, mask, categories)
 
 
-def _instance_mask(annotation: CocoAnnotation, size: tuple[int, ...], where: str) -> NDArray[np.bool_]:
+def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -> NDArray[np.bool_]:
     """The pixels of an annotation, checked against the image's (height, width) and the annotation's box."""
     height, width = size
     segmentation = annotation.segmentation or []
