@@ -36,9 +36,9 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    experiment: str = Field(description="what MLflow and the summary call it")
-    run: str = Field(description="the run's name, and of its folders below data/")
-    seed: int = Field(ge=0)
+    experiment: str = Field(description="what MLflow's tag and the summary call it")
+    run: str = Field(description="the run's name, and of its folders below data/; by default after what was asked for")
+    seed: int = Field(ge=0, description="all randomness of the run; the hidden simulator has its own")
     simulator: SimulatorSettings
     reference_data: ReferenceDataSettings
     task_model: TaskModelSettings

@@ -21,13 +21,15 @@ MAX_PARAM_LENGTH = 6000
 
 
 class TrackingSettings(BaseModel):
-    """conf/*/mlflow.yml."""
+    """Where runs are tracked: conf/*/mlflow.yml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: bool = True
-    tracking_uri: str = Field("sqlite:///mlflow.db", description="a relative SQLite file is in the project's folder")
-    experiment: str = "autosimulate"
+    enabled: bool = Field(True, description="false: nothing of MLflow is even imported")
+    tracking_uri: str = Field(
+        "sqlite:///mlflow.db", description="any of MLflow's; a relative SQLite file is in the project's folder"
+    )
+    experiment: str = Field("autosimulate", description="MLflow's, made if there is none")
 
 
 class Tracker:

@@ -50,7 +50,7 @@ class LearnableDistribution(Distribution):
     Gradients are those of what is to be maximised; the caller owns the sign (ψ moves along +E[f · score]).
     """
 
-    learned: bool = Field(default=True, description="Whether the search may move it.")
+    learned: bool = Field(default=True, description="whether the search may move it")
 
     @property
     @abstractmethod

@@ -16,8 +16,8 @@ class Bernoulli(Discrete):
     """The second value with `probability`, else the first; the entry of ψ is `probability`."""
 
     distribution: Literal["bernoulli"] = "bernoulli"
-    values: tuple[Value, Value] = Field(description="The two values.")
-    probability: float = Field(ge=0, le=1, description="Probability of the second value.")
+    values: tuple[Value, Value] = Field(description="the two values")
+    probability: float = Field(ge=0, le=1, description="probability of the second value")
 
     @property
     def learned_entries(self) -> tuple[str]:

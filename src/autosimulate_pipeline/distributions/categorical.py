@@ -23,8 +23,8 @@ class Categorical(Discrete):
     """Value i with probability p_i; the entries of ψ are the probabilities, which sum to 1."""
 
     distribution: Literal["categorical"] = "categorical"
-    values: tuple[Value, ...] = Field(description="The values.")
-    probabilities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(description="Their probabilities.")
+    values: tuple[Value, ...] = Field(description="the values")
+    probabilities: tuple[Annotated[float, Field(ge=0, le=1)], ...] = Field(description="their probabilities")
 
     @model_validator(mode="after")
     def _probabilities_fit(self) -> Self:

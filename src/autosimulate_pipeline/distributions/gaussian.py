@@ -22,11 +22,11 @@ class Gaussian(LearnableDistribution):
     """
 
     distribution: Literal["gaussian"] = "gaussian"
-    low: FiniteFloat = Field(description="Lower end of the range, in `unit`.")
-    high: FiniteFloat = Field(description="Upper end of the range, in `unit`.")
-    mean: FiniteFloat = Field(description="Mean, in `unit`: the entry of ψ.")
-    width: float = Field(default=0.3, gt=0, le=1, description="Standard deviation as a share of high - low.")
-    unit: str = Field(default="", description="Physical unit, for people.")
+    low: FiniteFloat = Field(description="lower end of the range, in `unit`")
+    high: FiniteFloat = Field(description="upper end of the range, in `unit`")
+    mean: FiniteFloat = Field(description="mean, in `unit`: the entry of ψ")
+    width: float = Field(default=0.3, gt=0, le=1, description="standard deviation as a share of high - low")
+    unit: str = Field(default="", description="physical unit, for people")
 
     @model_validator(mode="after")
     def _mean_is_in_a_range(self) -> Self:

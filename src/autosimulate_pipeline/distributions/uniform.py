@@ -16,9 +16,9 @@ class Uniform(Distribution):
     """Every number of [low, high] alike; nothing is learned."""
 
     distribution: Literal["uniform"] = "uniform"
-    low: FiniteFloat = Field(description="Lower end of the range, in `unit`.")
-    high: FiniteFloat = Field(description="Upper end of the range, in `unit`.")
-    unit: str = Field(default="", description="Physical unit, for people.")
+    low: FiniteFloat = Field(description="lower end of the range, in `unit`")
+    high: FiniteFloat = Field(description="upper end of the range, in `unit`")
+    unit: str = Field(default="", description="physical unit, for people")
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:

@@ -47,9 +47,18 @@ class ImplicitProblem:
 class HypergradientSettings(SolverSettings):
     """How v = (C + λI)⁻¹ ∇L_val is found."""
 
-    curvature: Literal["ggn", "hessian"] = Field(default="ggn", description="C: generalised Gauss-Newton, or Hessian.")
-    solver: str = Field(default="conjugate_gradient", description="A name in LINEAR_SOLVERS.")
-    damping: float = Field(default=0.1, allow_inf_nan=False, description="λ, the weight decay that defines θ*.")
+    curvature: Literal["ggn", "hessian"] = Field(default="ggn", description="C: generalised Gauss-Newton, or Hessian")
+    solver: str = Field(
+        default="conjugate_gradient",
+        description="of (C + λI) v = g; identity leaves curvature out, exact forms the matrix",
+        json_schema_extra={"enum": [*LINEAR_SOLVERS]},
+    )
+    damping: float = Field(
+        default=0.1,
+        allow_inf_nan=False,
+        description="λ, the weight decay that defines θ*",
+        json_schema_extra={"minimum": 0},
+    )
 
     @field_validator("solver")
     @classmethod

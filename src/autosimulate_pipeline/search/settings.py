@@ -14,10 +14,15 @@ class LoopSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_iterations: int = Field(25, ge=1, le=999, description="iterations unrolled into the pipeline")
+    num_iterations: int = Field(25, ge=1, le=999, description="iterations in the pipeline")
     num_images: int = Field(30, ge=2, description="K: images rendered in an iteration")
     max_images: int | None = Field(None, ge=2, description="stop before the loop has rendered more images than this")
-    max_minutes: float | None = Field(None, gt=0, description="stop once the run has taken so many minutes")
+    max_minutes: float | None = Field(
+        None,
+        gt=0,
+        description="stop after the iteration in which the run has taken so long",
+        json_schema_extra={"unit": "min"},
+    )
     patience: int | None = Field(
         None, ge=1, description="stop after so many iterations in a row without a better validation loss"
     )
@@ -44,7 +49,9 @@ class LTSSettings(BaseModel):
     num_datasets: int = Field(5, ge=2, description="datasets, and trainings, before each step of the policy")
     policy_width: float = Field(1.0, gt=0, description="standard deviation of the policy, in widths of p_ψ")
     step_size: float = Field(1.0, gt=0, description="step of the policy's mean, in its standard deviations")
-    baseline: Literal["leave_one_out", "moving_average"] = Field("leave_one_out", description="of the rewards")
+    baseline: Literal["leave_one_out", "moving_average"] = Field(
+        "leave_one_out", description="what is taken off the rewards"
+    )
 
 
 class TrialSettings(BaseModel):
@@ -53,7 +60,8 @@ class TrialSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     objective: Literal["miou", "map", "loss"] = Field(
-        "miou", description="what a dataset earns, on the validation images"
+        "miou",
+        description="what a dataset earns on the validation images; loss: its negative; detectors have no miou",
     )
     width_factor: float = Field(
         0.5, gt=0, le=1, description="narrows p_ψ's widths from the start on: nothing else anneals them"
@@ -65,15 +73,19 @@ class SearchSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["recommended", "paper"] = Field("recommended", description="fills in what conf leaves open")
+    mode: Literal["recommended", "paper"] = Field(
+        "recommended", description="the method: fills in what conf leaves open"
+    )
     step_size: float = Field(2.0, gt=0, description="η, in units of a distribution's width (standardised steps)")
     step_decay: float = Field(0.96, gt=0, le=1, description="η ← η · step_decay after each step")
-    width_decay: float = Field(0.97, gt=0, le=1, description="σ ← σ · width_decay after each step; paper: 1")
+    width_decay: float = Field(0.97, gt=0, le=1, description="σ ← σ · width_decay after each step")
     learning_rate: float = Field(0.1, gt=0, description="α of plain gradient steps on ψ in unit ranges")
-    score_before_fit: bool = Field(True, description="f with the weights before they see the batch; paper: false")
+    score_before_fit: bool = Field(
+        True, description="f with the weights before they are trained on the batch, not after"
+    )
     credit: Literal["category", "image"] = Field(
         "category", description="f that moves an object's own parameters: without other objects' pixels, or the image's"
     )
-    standardised: bool = Field(True, description="standardised steps, not the plain gradient; paper: false")
+    standardised: bool = Field(True, description="standardised steps (step_size), not plain ones (learning_rate)")
     trials: TrialSettings = Field(default=TrialSettings.model_validate({}))
     lts: LTSSettings = Field(default=LTSSettings.model_validate({}))

@@ -18,9 +18,13 @@ class SimulatorSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: str = Field("clevr", description="a name in SIMULATORS, of an entry point, or package.module:Class")
+    type: str = Field(
+        "clevr", description="`clevr`, `photoreal`, `toy`, `external`, an entry point's name, or `package.module:Class`"
+    )
     options: dict[str, Any] = Field({}, description="what is the same in every image; the simulator's own")
-    parameters: ProductDistribution
+    parameters: ProductDistribution = Field(
+        description="p_ψ at the start; null switches a parameter off, to its fixed value"
+    )
 
     @field_validator("type")
     @classmethod

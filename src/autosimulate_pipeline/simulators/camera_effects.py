@@ -25,9 +25,17 @@ class CameraEffects(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    blur: float = Field(0, ge=0, le=5, description="standard deviation of the lens's blur, in pixels")
-    colour_cast: float = Field(0, ge=0, le=0.5, description="standard deviation of each channel's log gain")
-    noise: float = Field(0, ge=0, le=50, description="standard deviation of the noise at full light, in grey levels")
+    blur: float = Field(
+        0, ge=0, le=5, description="standard deviation of the lens's blur", json_schema_extra={"unit": "px"}
+    )
+    colour_cast: float = Field(0, ge=0, le=0.5, description="standard deviation of the log gain of each channel")
+    noise: float = Field(
+        0,
+        ge=0,
+        le=50,
+        description="standard deviation of the noise at full light",
+        json_schema_extra={"unit": "grey levels"},
+    )
     jpeg_quality: int | None = Field(None, ge=1, le=95, description="as Pillow counts it; null: not compressed")
 
     def photographed(self, dataset: AnnotatedDataset, seed: int) -> AnnotatedDataset:

@@ -38,10 +38,13 @@ CAMERA_TARGET = np.array([0.0, 0.0, 0.5])
 FOCAL_LENGTH_MM = 43.0
 SENSOR_WIDTH_MM = 36.0
 
-Location = Annotated[float, Field(ge=-10, le=10, description="metres on the ground; x to the right, y away")]
-Percent = Annotated[float, Field(ge=0, le=100)]
-Material = Literal["rubber", "metal"]
-Colour = Literal["gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"]
+LocationX = Annotated[float, Field(ge=-10, le=10, description="centre, to the right", json_schema_extra={"unit": "m"})]
+LocationY = Annotated[float, Field(ge=-10, le=10, description="centre, away", json_schema_extra={"unit": "m"})]
+Percent = Annotated[float, Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
+Material = Annotated[Literal["rubber", "metal"], Field(description="rubber is dull, metal mirrors")]
+Colour = Annotated[
+    Literal["gray", "red", "blue", "green", "brown", "purple", "cyan", "yellow"], Field(description="one of CLEVR's")
+]
 
 
 class ClevrScene(BaseModel):
@@ -53,19 +56,19 @@ class ClevrScene(BaseModel):
         default=32, ge=1, description="Cycles samples per pixel, without adaptive sampling or denoising"
     )
     num_bounces: int = Field(default=8, ge=0, description="light-path bounces of every kind")
-    image_size: int = Field(default=96, ge=8, le=1024, description="width and height in pixels")
+    image_size: int = Field(default=96, ge=8, le=1024, description="width and height", json_schema_extra={"unit": "px"})
     ambient_light: Percent = Field(default=50, description="strength of the sky")
     back_light: Percent = Field(default=50, description="strength of the lamp behind the objects")
-    cube_x: Location = -4.0
-    cube_y: Location = 0.0
+    cube_x: LocationX = -4.0
+    cube_y: LocationY = 0.0
     cube_material: Material = "rubber"
     cube_colour: Colour = "blue"
-    sphere_x: Location = 0.0
-    sphere_y: Location = 0.0
+    sphere_x: LocationX = 0.0
+    sphere_y: LocationY = 0.0
     sphere_material: Material = "rubber"
     sphere_colour: Colour = "green"
-    cylinder_x: Location = 4.0
-    cylinder_y: Location = 0.0
+    cylinder_x: LocationX = 4.0
+    cylinder_y: LocationY = 0.0
     cylinder_material: Material = "rubber"
     cylinder_colour: Colour = "yellow"
 

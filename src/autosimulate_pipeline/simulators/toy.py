@@ -31,7 +31,9 @@ class ToyScene(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    ambient_light: float = Field(default=50.0, ge=0, le=100, description="brightness, 0 is dark and 50 well lit")
+    ambient_light: float = Field(
+        default=50.0, ge=0, le=100, description="0 is dark and 50 well lit", json_schema_extra={"unit": "%"}
+    )
     num_samples: int = Field(default=16, ge=1, le=64, description="samples a pixel: noise falls with the square root")
     square_x: float = Field(default=-5.0, ge=-_EDGE, le=_EDGE)
     square_y: float = Field(default=0.0, ge=-_EDGE, le=_EDGE)

@@ -58,25 +58,42 @@ class TaskModelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: str = Field(default="unet", description="a key of TASK_MODELS")
-    input_size: int = Field(default=48, ge=16, le=1024, description="side in pixels of the square the network sees")
-    base_channels: int = Field(
-        default=16, ge=4, le=256, multiple_of=4, description="channels at the finest level of the unet"
+    type: str = Field(
+        default="unet",
+        description="the network",
+        json_schema_extra=lambda schema: schema.update(enum=[*TASK_MODELS]),
     )
-    width: float = Field(default=1, gt=0, le=2, description="filters of yolov3_spp, relative to the published ones")
+    input_size: int = Field(
+        default=48,
+        ge=16,
+        le=1024,
+        description="side of the square the network sees; detectors pad to it; yolov3_spp: a multiple of 32",
+        json_schema_extra={"unit": "px"},
+    )
+    base_channels: int = Field(
+        default=16, ge=4, le=256, multiple_of=4, description="of unet: channels at the finest level; lraspp: 16"
+    )
+    width: float = Field(default=1, gt=0, le=2, description="of yolov3_spp: filters, relative to the published ones")
     num_regions: int = Field(
-        default=64, ge=4, multiple_of=4, description="regions of an image that faster_rcnn_… is trained on"
+        default=64,
+        ge=4,
+        multiple_of=4,
+        description="of faster_rcnn_…: regions of an image that the second stage is trained on",
     )
     background_weight: float = Field(
-        default=0.1, gt=0, le=1, description="weight of background in the loss of the unet, lraspp and yolov3_spp"
+        default=0.1,
+        gt=0,
+        le=1,
+        description="of all but faster_rcnn_…: weight of background in the loss; an object has 1",
     )
     weights_file: Path | None = Field(
         default=None,
-        description="of the user's, to start from: a state_dict of torchvision's for faster_rcnn_…, a Darknet .weights "
-        "for yolov3_spp",
+        description="of detectors, weights of yours to start from: a state_dict of torchvision's for faster_rcnn_…, "
+        "Darknet's `yolov3-spp.weights` or `darknet53.conv.74` for yolov3_spp",
     )
     frozen: tuple[str, ...] = Field(
-        default=(), description="how the names of those weights begin that stay as they were before the loop"
+        default=(),
+        description="how the names of those weights begin that stay as they were before the loop, and are no part of θ",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
 

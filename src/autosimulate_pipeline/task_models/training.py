@@ -23,7 +23,7 @@ class TrainingSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=8, ge=1, description="passes over the images")
-    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="AdamW step size at the start")
+    learning_rate: float = Field(default=3e-3, gt=0, le=1, description="AdamW's step size at the start")
     final_learning_rate_fraction: float = Field(
         default=0.05, ge=0, le=1, description="learning rate at the end, as a fraction of the one at the start"
     )

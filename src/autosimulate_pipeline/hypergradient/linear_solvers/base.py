@@ -44,9 +44,13 @@ class SolverSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_steps: int = Field(default=10, ge=1, description="Most steps of an iterative solver.")
-    tolerance: float = Field(default=1e-2, gt=0, description="Residual to reach, relative to the right-hand side.")
-    neumann_step: float = Field(default=0.05, gt=0, description="Scale of A in the Neumann series, below 2/‖A‖.")
+    max_steps: int = Field(
+        default=10, ge=1, description="most steps of an iterative solver; of newton_cg its outer iterations"
+    )
+    tolerance: float = Field(default=1e-2, gt=0, description="residual to reach, relative to the right-hand side")
+    neumann_step: float = Field(
+        default=0.05, gt=0, description="of neumann alone: scale of A in the series, below 2/‖A‖"
+    )
 
 
 class LinearSolver(Protocol):

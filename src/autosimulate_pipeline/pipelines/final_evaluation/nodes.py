@@ -27,7 +27,9 @@ class FinalEvaluationSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_images: int = Field(100, ge=2, description="fresh images that each network is retrained on")
+    num_images: int = Field(
+        100, ge=2, description="fresh images that the networks at start and learned ψ are retrained on"
+    )
     retraining: TrainingSettings = Field(TrainingSettings(epochs=40), description="from scratch, on fresh images")
     num_polish_images: int = Field(400, ge=2, description="the loop's last images, which its weights are polished on")
     polish: TrainingSettings = Field(TrainingSettings(epochs=20), description="of the loop's own weights")

@@ -20,8 +20,8 @@ class GenerateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_images: int = Field(1000, ge=2, le=100_000)
-    format: Literal["coco", "bop", "yolo"] = "coco"
+    num_images: int = Field(1000, ge=2, le=100_000, description="images of the whole set")
+    format: Literal["coco", "bop", "yolo"] = Field("coco", description="bop: where the simulator has poses")
     validation_share: float = Field(0.1, gt=0, lt=1, description="of the images, for the training's own validation")
     seed: int = Field(0, ge=0, description="of scenes and renders; apart from the run's seed")
 

@@ -27,7 +27,7 @@ class PretrainingSettings(BaseModel):
 
     num_images: int = Field(0, ge=0, description="drawn uniformly over the parameters' ranges; 0: no pretraining")
     seed: int = Field(0, ge=0, description="apart from the run's seed: all runs share the pretrained network")
-    training: TrainingSettings = TrainingSettings(epochs=40)
+    training: TrainingSettings = Field(TrainingSettings(epochs=40), description="of all weights, the frozen ones too")
 
 
 def sample_pretraining_scenes(simulator: SimulatorSettings, settings: PretrainingSettings) -> pd.DataFrame:

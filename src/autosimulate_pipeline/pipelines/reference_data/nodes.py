@@ -40,10 +40,12 @@ class HiddenSimulatorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = Field(2020, ge=0, description="apart from the run's seed: every run is judged by the same images")
-    num_validation_images: int = Field(30, ge=1)
-    num_test_images: int = Field(100, ge=1)
-    options: dict[str, Any] = Field({}, description="in the place of the same in simulator.options")
-    parameters: ProductDistribution
+    num_validation_images: int = Field(30, ge=1, description="images that the search is steered by")
+    num_test_images: int = Field(100, ge=1, description="images for one look at the end")
+    options: dict[str, Any] = Field(
+        {}, description="in the place of the same in simulator.options: a gap that no ψ closes"
+    )
+    parameters: ProductDistribution = Field(description="stands for reality")
     camera: CameraEffects = CameraEffects.model_validate({})
 
 
@@ -66,8 +68,8 @@ class ReferenceDataSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bop_scene: BopSceneSettings | None = None
-    validation_folder: Path | None = None
-    test_folder: Path | None = None
+    validation_folder: Path | None = Field(None, description="labelled images of your own, COCO or BOP")
+    test_folder: Path | None = Field(None, description="others of these; both or neither; not the same folder")
     hidden_simulator: HiddenSimulatorSettings
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Percent = Annotated[float, Field(ge=0, le=100)]
+Percent = Annotated[float, Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
 Place = Literal["desk", "shelf", "sofa"]
 Surface = Literal["board", "wood", "laminate", "cloth", "magazines"]
 Background = Literal["screens", "books", "boxes", "wall"]
@@ -37,23 +37,34 @@ class PhotorealScene(BaseModel):
     background: Background = Field(default="screens", description="what stands behind the objects")
     clutter: Clutter = Field(default="dense", description="other things that stand and lie around the objects")
     environment: Environment = Field(default="interior", description="panorama that lights the room from outside")
-    window_light: Percent = Field(
-        default=50, description="sun and sky through the window, % of their greatest strength"
-    )
-    lamp_light: Percent = Field(default=50, description="ceiling lamps, % of their greatest strength")
-    environment_light: Percent = Field(default=50, description="panorama, % of its greatest strength")
+    window_light: Percent = Field(default=50, description="sun and sky through the window, of their greatest strength")
+    lamp_light: Percent = Field(default=50, description="ceiling lamps, of their greatest strength")
+    environment_light: Percent = Field(default=50, description="panorama, of its greatest strength")
     colour_temperature: float = Field(
-        default=4500, ge=2500, le=9000, description="of the ceiling lamps, in kelvin; the camera's white is 5500 K"
+        default=4500,
+        ge=2500,
+        le=9000,
+        description="of the ceiling lamps; the camera's white is 5500 K",
+        json_schema_extra={"unit": "K"},
     )
-    exposure: float = Field(default=0, ge=-2, le=2, description="of the camera, in stops (factors of two)")
-    camera_distance: float = Field(default=0.95, ge=0.5, le=1.5, description="to the objects' centre, in metres")
-    camera_elevation: float = Field(default=35, ge=5, le=88, description="above the support, in degrees")
-    camera_roll: float = Field(default=0, ge=-45, le=45, description="about the line of sight, in degrees")
+    exposure: float = Field(
+        default=0, ge=-2, le=2, description="of the camera, factors of two", json_schema_extra={"unit": "stops"}
+    )
+    camera_distance: float = Field(
+        default=0.95, ge=0.5, le=1.5, description="to the objects' centre", json_schema_extra={"unit": "m"}
+    )
+    camera_elevation: float = Field(
+        default=35, ge=5, le=88, description="above the support", json_schema_extra={"unit": "°"}
+    )
+    camera_roll: float = Field(
+        default=0, ge=-45, le=45, description="about the line of sight", json_schema_extra={"unit": "°"}
+    )
     object_spread: float = Field(
         default=0.15,
         ge=0.05,
         le=0.3,
-        description="standard deviation, along both edges, of where the objects fall, in metres; in steps of 1 cm",
+        description="standard deviation, along both edges, of where the objects fall; in steps of 1 cm",
+        json_schema_extra={"unit": "m"},
     )
 
 
@@ -64,20 +75,27 @@ class PhotorealSettings(BaseModel):
 
     models_folder: Path | None = Field(
         default=None,
-        description="CAD models in BOP's layout: obj_000001.ply and so on, millimetres; none: a set that is made here",
+        description="CAD models in BOP's layout: obj_000001.ply and so on, millimetres; null: a set that is made here",
     )
     objects: Mapping[int, str] = Field(
         default=LINEMOD_OCCLUDED, min_length=1, description="category name of each BOP object id that may be seen"
     )
-    image_width: int = Field(default=320, ge=32, le=1280, multiple_of=4, description="pixels; the height is ¾ of it")
-    num_objects: int | None = Field(default=None, ge=1, description="objects in an image; None: one of each")
+    image_width: int = Field(
+        default=320,
+        ge=32,
+        le=1280,
+        multiple_of=4,
+        description="the height is ¾ of it",
+        json_schema_extra={"unit": "px"},
+    )
+    num_objects: int | None = Field(default=None, ge=1, description="objects in an image; null: one of each")
     num_distractors: int = Field(default=4, ge=0, le=12, description="packages and cans that fall among the objects")
     upright_fraction: float = Field(default=0.8, ge=0, le=1, description="share of objects let go on their feet")
     num_arrangements: int = Field(
         default=200, ge=1, description="settled arrangements from which images draw, for each support and spread"
     )
     cache_folder: Path | None = Field(
-        default=None, description="where convex parts and arrangements are kept; none: made again in each process"
+        default=None, description="where convex parts and arrangements are kept; null: made again in each process"
     )
 
     @field_validator("objects")

@@ -37,14 +37,20 @@ class ParallelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backend: Literal["loky", "dask", "ray"] = Field(default="loky", description="loky: processes on this machine")
+    backend: Literal["loky", "dask", "ray"] = Field(
+        default="loky", description="who runs the workers; loky: this process"
+    )
     address: str | None = Field(
-        default=None, min_length=1, description="of a scheduler that runs; null: a local cluster, started and closed"
+        default=None,
+        min_length=1,
+        description="of a Dask scheduler or Ray cluster that runs; null: one on this machine, started and closed",
     )
     num_workers: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
         default="auto", description="processes on this machine; auto: one for each core we may run on"
     )
-    timeout_seconds: float = Field(default=600, gt=0, description="a worker that is silent for this long hangs")
+    timeout_seconds: float = Field(
+        default=600, gt=0, description="a worker that is silent for this long hangs", json_schema_extra={"unit": "s"}
+    )
     max_attempts: int = Field(default=3, ge=1, description="give up when one job has lost its worker this often")
 
     @model_validator(mode="after")
