@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, run_folder
 from autosimulate_pipeline.datasets.atomic import replacing
-from autosimulate_pipeline.run_record import RECORD_NAME
+from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
 
 NODE_CHOICES = ("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces")
 
@@ -112,8 +112,7 @@ def report(output: Path, runs: tuple[str, ...]) -> None:
 
     A single run has its report in data/08_reporting/RUN/report.html.
     """
-    from autosimulate_pipeline.pipelines.reporting.finished_runs import read_runs  # slow to import
-    from autosimulate_pipeline.reporting.run_comparison import render_comparison
+    from autosimulate_pipeline.reporting.run_comparison import render_comparison  # jinja2 is slow to import
 
     try:
         finished = read_runs(Path("data"), runs)

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ class ProjectConfigLoader(OmegaConfigLoader):
         super().__init__(conf_source, env, runtime_params, **kwargs)
         ProjectConfigLoader.current = self
 
+    @cached_property
+    def checked_parameters(self) -> Parameters:
+        """The parameters; checked once, for a check may read the user's files."""
+        return check_parameters(self["parameters"])
+
     def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
         """Kedro's merge; but where an environment names another simulator, base's parameters and options are left out.
 
@@ -124,7 +130,7 @@ def current_parameters() -> Parameters:
     """
     if ProjectConfigLoader.current is None:
         raise ConfigurationError("no Kedro session has been created yet, so there are no parameters")
-    return check_parameters(ProjectConfigLoader.current["parameters"])
+    return ProjectConfigLoader.current.checked_parameters
 
 
 def check_parameters(raw: dict[str, Any]) -> Parameters:

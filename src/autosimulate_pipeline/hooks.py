@@ -11,7 +11,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
-from autosimulate_pipeline.configuration import Parameters, check_parameters, flattened, run_folder
+from autosimulate_pipeline.configuration import Parameters, flattened, run_folder
 from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
 from autosimulate_pipeline.progress import RunDisplay, console
 from autosimulate_pipeline.records import StageSeconds
@@ -31,7 +31,7 @@ class ValidationHook:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        self._parameters = check_parameters(context.config_loader["parameters"])
+        self._parameters = context.config_loader.checked_parameters
         self._reporting = run_folder(context.project_path, "08_reporting", self._parameters.run)
 
     @hook_impl
@@ -105,7 +105,7 @@ class _LoopHook:
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         self._context = context
-        self._parameters: Parameters = check_parameters(context.config_loader["parameters"])
+        self._parameters: Parameters = context.config_loader.checked_parameters
         self._reporting = run_folder(context.project_path, "08_reporting", self._parameters.run)
 
     @hook_impl

@@ -12,8 +12,7 @@ from autosimulate_pipeline.configuration import ConfigurationError, Parameters, 
 from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
 from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
-
-RECORD_NAME = "parameters.json"
+from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
 
 
 def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, visible_instances
 from autosimulate_pipeline.simulators.base import owners_by_prefix, parse_scene
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
 
@@ -96,16 +96,9 @@ class Clevr:
         jobs = [(parse_scene(ClevrScene, scene), seed) for scene, seed in zip(scenes, seeds, strict=True)]
         worker = "autosimulate_pipeline.simulators.rendering.blender_worker:render"
         rendered = run_in_workers(worker, jobs, self.parallel, progress)
-        return AnnotatedDataset(CATEGORIES, tuple(_annotate(image, indices) for image, indices in rendered))
-
-
-def _annotate(image: NDArray[np.uint8], object_indices: NDArray[np.uint8]) -> AnnotatedImage:
-    """The image with those objects as instances that show at least one pixel."""
-    present, positions = np.unique(object_indices, return_inverse=True)
-    visible = present[present > 0]
-    has_background = len(present) > len(visible)
-    instance_mask = (positions.reshape(object_indices.shape) + (not has_background)).astype(np.uint8)
-    return AnnotatedImage(image, instance_mask, tuple(visible.tolist()))
+        return AnnotatedDataset(
+            CATEGORIES, tuple(AnnotatedImage(image, *visible_instances(owners)) for image, owners in rendered)
+        )
 
 
 def camera_axes() -> NDArray[np.float64]:

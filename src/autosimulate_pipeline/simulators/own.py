@@ -73,8 +73,9 @@ class SceneRenderer(ABC):
                     f"the mask of {category} must be bool of shape {overlay.shape}, got {mask.dtype} of {mask.shape}"
                 )
             overlay[mask] = number
-        mask, visible = visible_instances(overlay)
-        return AnnotatedImage(image, mask, tuple(categories.index(instances[number - 1][0]) + 1 for number in visible))
+        instance_mask, visible = visible_instances(overlay)
+        visible_categories = tuple(categories.index(instances[number - 1][0]) + 1 for number in visible)
+        return AnnotatedImage(image, instance_mask, visible_categories)
 
 
 class OwnSimulator:

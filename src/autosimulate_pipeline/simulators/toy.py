@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, ignore_progress
+from autosimulate_pipeline.records import (
+    AnnotatedDataset,
+    AnnotatedImage,
+    Progress,
+    Scene,
+    ignore_progress,
+    visible_instances,
+)
 from autosimulate_pipeline.simulators.base import owners_by_prefix, parse_scene
 
 _EDGE = 10.0  # ground coordinate at the edge of the view
@@ -99,12 +106,7 @@ class ToySimulator:
         light = 0.05 + 0.95 * scene.ambient_light / 50
         noise = generator.normal(0, _NOISE_OF_ONE_SAMPLE / np.sqrt(scene.num_samples), color.shape)
         pixels = np.clip(color * light + noise, 0, 1) ** (1 / 2.2) * 255
-        categories, instance_mask = np.unique(np.append(category_mask, 0), return_inverse=True)
-        return AnnotatedImage(
-            image=pixels.round().astype(np.uint8),
-            instance_mask=instance_mask[:-1].reshape(category_mask.shape).astype(np.uint8),
-            instance_categories=tuple(int(category) for category in categories[1:]),
-        )
+        return AnnotatedImage(pixels.round().astype(np.uint8), *visible_instances(category_mask))
 
 
 def _inside(shape: str, u: NDArray[np.float64], v: NDArray[np.float64]) -> NDArray[np.bool_]:

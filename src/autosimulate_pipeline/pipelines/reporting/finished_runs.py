@@ -10,7 +10,8 @@ from typing import Any
 from autosimulate_pipeline.datasets import RecordDataset
 from autosimulate_pipeline.reporting.run_comparison import ComparedRun
 
-RECORD = "parameters.json"
+RECORD_NAME = "parameters.json"
+"""What a run was asked to do, in its folder of data/08_reporting."""
 
 
 def read_runs(data: Path, names: Sequence[str]) -> list[ComparedRun]:
@@ -22,7 +23,7 @@ def read_runs(data: Path, names: Sequence[str]) -> list[ComparedRun]:
     Raises:
         ValueError: if there is no run of a name; the message names those there are.
     """
-    known = sorted(path.parent.name for path in (data / "08_reporting").glob(f"*/{RECORD}"))
+    known = sorted(path.parent.name for path in (data / "08_reporting").glob(f"*/{RECORD_NAME}"))
     for name in names:
         if name not in known:
             raise ValueError(f"run must be one of {', '.join(known) or 'none so far'}, got {name!r}")
@@ -35,7 +36,7 @@ def _read(data: Path, name: str) -> ComparedRun:
     reports = _series(output, "validation_report", "records.EvaluationReport")
     return ComparedRun(
         name=name,
-        settings=json.loads((reporting / RECORD).read_text()),
+        settings=json.loads((reporting / RECORD_NAME).read_text()),
         states=_series(output, "state", "search.base.SearchState"),
         validation=[report for report in reports if report.num_images],
         seconds=[of_one.total for of_one in _series(output, "stage_seconds", "records.StageSeconds")],

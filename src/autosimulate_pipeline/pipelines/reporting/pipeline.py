@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 from kedro.pipeline import Node, Pipeline, node
 
 from autosimulate_pipeline.pipelines.reporting import nodes
@@ -29,108 +32,85 @@ def shown_iterations(num_iterations: int, num_shown: int) -> list[int]:
 
 def create_pipeline(num_iterations: int) -> Pipeline:
     """Contact sheets and frames while the run goes on; at its end figures, `summary.json` and `report.html`."""
-    numbers = [f"{k:03d}" for k in range(num_iterations)]
+    return Pipeline([*_while_it_runs(num_iterations), *_at_its_end(num_iterations)])
+
+
+def report_node(
+    function: Callable[..., Any],
+    inputs: str | list[str] | dict[str, str],
+    outputs: str | list[str],
+    name: str,
+    namespace: str | None = None,
+) -> Node:
+    """A node of the stage `report`, which no other stage waits for."""
+    return node(function, inputs=inputs, outputs=outputs, name=name, tags="report", namespace=namespace)
+
+
+def _while_it_runs(num_iterations: int) -> list[Node]:
+    """Of each iteration its contact sheet, its seconds, and if it is on the slider its frame."""
     framed = shown_iterations(num_iterations, MAX_FRAMES)
-    return Pipeline(
-        [
-            *(_contact_sheet(k) for k in range(num_iterations)),
-            *(_seconds(number) for number in numbers),
-            *(_frame(k) for k in framed),
-            *(_retrained(where) for where in ("start", "learned")),
-            *_figures(num_iterations),
-            node(
-                nodes.write_report,
-                inputs={name: f"params:{name}" for name in SETTINGS}
-                | {
-                    name: name
-                    for name in (
-                        "validation_set",
-                        "test_set",
-                        *(f"test_report_{where}" for where in ("start", "learned", "polished")),
-                        "retrained_start",
-                        "retrained_learned",
-                        "stage_seconds",
-                        *(f"state_{k:03d}" for k in range(num_iterations + 1)),
-                        *(f"validation_report_{number}" for number in numbers),
-                        *(f"hypergradient_report_{number}" for number in numbers),
-                        *(f"frame_{k:03d}" for k in framed),
-                    )
-                },
-                outputs=["summary", "report"],
-                name="write-report",
-                tags="report",
-            ),
+    nodes_of_iterations = []
+    for k in range(num_iterations):
+        rendered, validated = f"rendered_dataset_{k:03d}", f"validation_report_{k:03d}"
+        makers: list[tuple[Callable[..., Any], list[str], str, str]] = [
+            (nodes.sheet_drawer(k), [rendered], "contact_sheet", "draw-contact-sheet"),
+            (nodes.note_seconds, ["stage_seconds", validated], "stage_seconds", "note-seconds"),
         ]
-    )
+        if k in framed:
+            inputs = [rendered, f"weights_{k + 1:03d}", "validation_set", "params:task_model"]
+            makers.append((nodes.frame_drawer(k), inputs, "frame", "draw-frame"))
+        nodes_of_iterations += [
+            report_node(function, inputs, f"{made}_{k:03d}", f"{name}-{k:03d}", "reporting")
+            for function, inputs, made, name in makers
+        ]
+    return nodes_of_iterations
 
 
-def _contact_sheet(k: int) -> Node:
-    return node(
-        nodes.sheet_drawer(k),
-        inputs=f"rendered_dataset_{k:03d}",
-        outputs=f"contact_sheet_{k:03d}",
-        name=f"draw-contact-sheet-{k:03d}",
-        tags="report",
-        namespace="reporting",
-    )
-
-
-def _seconds(number: str) -> Node:
-    return node(
-        nodes.note_seconds,
-        inputs=["stage_seconds", f"validation_report_{number}"],
-        outputs=f"stage_seconds_{number}",
-        name=f"note-seconds-{number}",
-        tags="report",
-        namespace="reporting",
-    )
-
-
-def _frame(k: int) -> Node:
-    return node(
-        nodes.frame_drawer(k),
-        inputs=[f"rendered_dataset_{k:03d}", f"weights_{k + 1:03d}", "validation_set", "params:task_model"],
-        outputs=f"frame_{k:03d}",
-        name=f"draw-frame-{k:03d}",
-        tags="report",
-        namespace="reporting",
-    )
-
-
-def _retrained(where: str) -> Node:
-    return node(
-        nodes.draw_retrained,
-        inputs=[f"{where}.rendered_dataset", f"{where}.trained_weights", "test_set", "params:task_model"],
-        outputs=f"retrained_{where}",
-        name="draw-retrained",
-        tags="report",
-        namespace=where,
-    )
-
-
-def _figures(num_iterations: int) -> list[Node]:
-    shown = shown_iterations(num_iterations, NUM_EVOLUTION_ROWS)
+def _at_its_end(num_iterations: int) -> list[Node]:
+    """Figures, pictures before and after, and the report."""
+    numbers = [f"{k:03d}" for k in range(num_iterations)]
+    states = [f"state_{k:03d}" for k in range(num_iterations + 1)]
+    validated = [f"validation_report_{number}" for number in numbers]
+    rows = shown_iterations(num_iterations, NUM_EVOLUTION_ROWS)
+    told = [
+        "validation_set",
+        "test_set",
+        *(f"test_report_{where}" for where in ("start", "learned", "polished")),
+        "retrained_start",
+        "retrained_learned",
+        "stage_seconds",
+        *states,
+        *validated,
+        *(f"hypergradient_report_{number}" for number in numbers),
+        *(f"frame_{k:03d}" for k in shown_iterations(num_iterations, MAX_FRAMES)),
+    ]
     return [
-        node(
-            nodes.evolution_drawer(shown),
-            inputs=[
+        *(
+            report_node(
+                nodes.draw_retrained,
+                [f"{where}.rendered_dataset", f"{where}.trained_weights", "test_set", "params:task_model"],
+                f"retrained_{where}",
+                "draw-retrained",
+                where,
+            )
+            for where in ("start", "learned")
+        ),
+        report_node(
+            nodes.evolution_drawer(rows),
+            [
                 "validation_set",
                 "params:task_model",
-                *(f"rendered_dataset_{k:03d}" for k in shown),
-                *(f"weights_{k + 1:03d}" for k in shown),
+                *(f"rendered_dataset_{k:03d}" for k in rows),
+                *(f"weights_{k + 1:03d}" for k in rows),
             ],
-            outputs="evolution",
-            name="draw-evolution",
-            tags="report",
+            "evolution",
+            "draw-evolution",
         ),
-        node(
-            nodes.draw_curves,
-            inputs=[
-                *(f"validation_report_{k:03d}" for k in range(num_iterations)),
-                *(f"state_{k:03d}" for k in range(num_iterations + 1)),
-            ],
-            outputs="curves",
-            name="draw-curves",
-            tags="report",
+        report_node(nodes.draw_curves, [*validated, *states], "curves", "draw-curves"),
+        report_node(
+            nodes.write_report,
+            {name: f"params:{name}" for name in SETTINGS} | {name: name for name in told},
+            ["summary", "report"],
+            "write-report",
         ),
     ]
