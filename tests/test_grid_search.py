@@ -156,8 +156,8 @@ def test_grid_runs_what_is_missing_and_tests_the_best_alone(project: Path) -> No
 
     failed = grid_search(project, "tiny", "--env", "smoke")
     assert failed.returncode == 1, failed.stdout + failed.stderr
-    assert f"failed: {runs[1]}" in failed.stdout
-    assert "File exists" in failed.stdout, "the last lines of what the run said"
+    assert f"failed: {runs[1]}" in failed.stderr
+    assert "File exists" in failed.stderr, "the last lines of what the run said"
     assert states[0].exists(), "one failure does not stop the others"
     assert not list(project.glob("data/08_reporting/smoke-grid-tiny*/summary.json")), "nothing is chosen of a part"
 
@@ -177,9 +177,10 @@ def test_grid_runs_what_is_missing_and_tests_the_best_alone(project: Path) -> No
     assert summary_file.parent.name == chosen
     summary = json.loads(summary_file.read_text())
     assert (table["val mAP"].iloc[0], table["val mIoU"].iloc[0]) == (summary["val_map"][-1], summary["val_miou"][-1])
-    assert finished.stdout.splitlines()[-1].startswith(
-        f"chosen: hypergradient.damping={chosen.rpartition('=')[2]}, test"
-    )
+    *_, told, table_told, report = finished.stdout.splitlines()
+    assert told.startswith(f"chosen: hypergradient.damping={chosen.rpartition('=')[2]}, test")
+    assert table_told.strip() == "data/08_reporting/smoke-grid-tiny/grid.csv"
+    assert report.strip() == f"data/08_reporting/{chosen}/report.html"
 
     before = {path: path.stat().st_mtime_ns for path in (*states, summary_file)}
     again = grid_search(project, "tiny", "--env", "smoke")

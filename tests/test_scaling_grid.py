@@ -101,4 +101,4 @@ def test_grid_search_sends_its_trials_to_dask(project: Path) -> None:
     finished = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=550, check=False)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "1 trials of autosimulate, 1 to run, 1 at a time" in finished.stdout
-    assert finished.stdout.splitlines()[-1].startswith("chosen: hypergradient.damping=0.1, test mAP / mAP@.5 / mIoU ")
+    assert finished.stdout.splitlines()[-3].startswith("chosen: hypergradient.damping=0.1, test mAP / mAP@.5 / mIoU ")

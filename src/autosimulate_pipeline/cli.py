@@ -7,7 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,12 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
 from kedro.io import DatasetError
-from rich.console import Console
 from rich.markup import escape
 
 from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, run_folder
 from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
+from autosimulate_pipeline.progress import be_quiet, display, errors
 
 NODE_CHOICES = ("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces")
 
@@ -35,6 +35,8 @@ def run_pipeline(**options: Any) -> None:
 
     The run is named after the pipeline and the overrides, or by `--params run=NAME`, and lives in data/*/<run>/.
     """
+    if options.pop("quiet"):
+        be_quiet()
     pipeline, params = options.pop("pipeline", None), dict(options["params"] or {})
     if pipeline:  # Kedro warns that --pipeline is old; here both spellings are welcome
         options["pipelines"] = [pipeline]
@@ -50,17 +52,23 @@ def run_pipeline(**options: Any) -> None:
         )
 
 
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors and, at the end, the files; no more.")
+
+
 @cli.command("grid-search")
 @click.argument("name")
 @click.option("--jobs", type=click.IntRange(min=1), help="Trials at a time; by default as many as there are cores.")
+@quiet_option
 @env_option
-def grid_search(name: str, jobs: int | None, env: str | None) -> None:
+def grid_search(name: str, jobs: int | None, quiet: bool, env: str | None) -> None:
     """Run the grid NAME of conf/base/grids.yml, and its best trial on the test images.
 
     Each trial is a run of its own. The same command again runs what is missing.
     """
     from autosimulate_pipeline.grid_search import run_grid  # scikit-learn is slow to import
 
+    if quiet:
+        be_quiet()
     env = env or os.environ.get("KEDRO_ENV")  # as `kedro run` does: the trials inherit it
     with failing_in_one_line(Path("data")):
         sys.exit(not run_grid(Path.cwd(), name, env, jobs or len(os.sched_getaffinity(0))))
@@ -127,7 +135,8 @@ def report(output: Path, runs: tuple[str, ...]) -> None:
 def failing_in_one_line(record: Path) -> Iterator[None]:
     """Errors end the process with a line for people; what `record` belongs to can go on if that file exists."""
     try:
-        yield
+        with closing(display):
+            yield
     except click.ClickException:
         raise
     except KeyboardInterrupt:
@@ -140,14 +149,13 @@ def failing_in_one_line(record: Path) -> Iterator[None]:
 def fail(error: Exception, *, can_go_on: bool) -> None:
     """Ends the process with 1 and the error's own words; the traceback goes to a file."""
     log = Path("logs") / "last_error.txt"
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[bold red]error:[/] {escape(_words_of(error))}", soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {escape(_words_of(error))}", soft_wrap=True)
     if can_go_on and not isinstance(error, ConfigurationError):
-        console.print("what was finished is kept: the same command goes on from there", soft_wrap=True)
+        errors.print("what was finished is kept: the same command goes on from there", soft_wrap=True)
     try:
         log.parent.mkdir(exist_ok=True)
         log.write_text("".join(traceback.format_exception(error)))
-        console.print(f"[dim]the traceback is in {log}[/]")
+        errors.print(f"[dim]the traceback is in {log}[/]")
     except OSError:  # a full disk is no reason to say less
         traceback.print_exception(error)
     sys.exit(1)
@@ -164,5 +172,5 @@ def _words_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-run = click.Command("run", params=kedro_run.params, callback=run_pipeline, help=run_pipeline.__doc__)
+run = quiet_option(click.Command("run", params=[*kedro_run.params], callback=run_pipeline, help=run_pipeline.__doc__))
 cli.add_command(run)

@@ -21,7 +21,7 @@ from autosimulate_pipeline.configuration import default_run_name, run_folder
 from autosimulate_pipeline.datasets import RecordDataset
 from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
-from autosimulate_pipeline.progress import console
+from autosimulate_pipeline.progress import console, errors, tell_files
 from autosimulate_pipeline.records import EvaluationReport
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, test_metrics
 from autosimulate_pipeline.search import SEARCH_METHODS, SearchSettings
@@ -87,9 +87,9 @@ def run_missing(
                 failures.append(failure)
             bars.advance(bar)
     for failure in failures:
-        console.print(failure, soft_wrap=True)
+        errors.print(failure, soft_wrap=True)
     if failures:
-        console.print(f"{len(failures)} of {len(trials)} trials failed: the same command tries them again")
+        errors.print(f"{len(failures)} of {len(trials)} trials failed: the same command tries them again")
     rows = {trial.run: rows[trial.run] for trial in trials if trial.run in rows}  # of equals the grid's first is chosen
     table = pd.DataFrame(list(rows.values()), pd.Index(rows, name="run"), dtype=object)  # 10 stays 10 beside 0.1
     return table.sort_values(["val mAP", "val mIoU"], ascending=False, kind="stable") if rows else table
@@ -105,7 +105,7 @@ def finish_best(
         console.print(f"chosen: {chosen.label}; it goes on to the test images", soft_wrap=True)
         ((_, failure),) = run_trials([chosen], 1, parallel, until_last_state=False)
         if failure is not None:
-            console.print(failure, soft_wrap=True)
+            errors.print(failure, soft_wrap=True)
             return False
     tests = test_metrics(json.loads(summary_file.read_text()))
     if tracker is not None:
@@ -123,6 +123,7 @@ def finish_best(
     )
     names = " / ".join(METRIC_LABELS[metric] for metric in next(iter(tests.values())))
     console.print(f"chosen: [bold]{chosen.label}[/], test {names} {told}", soft_wrap=True)
+    tell_files([table_file, chosen.file("08_reporting", "report.html")])
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from kedro.pipeline.node import Node
 
 from autosimulate_pipeline.configuration import Parameters, flattened, run_folder
 from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
-from autosimulate_pipeline.progress import RunDisplay, console
-from autosimulate_pipeline.records import StageSeconds
+from autosimulate_pipeline.progress import console, device, display, tell_files, tell_summary
+from autosimulate_pipeline.records import EvaluationReport, StageSeconds
 from autosimulate_pipeline.reporting.summary import metrics, test_metrics
 from autosimulate_pipeline.run_record import check_generation, check_run, record_run
+from autosimulate_pipeline.search import SEARCH_METHODS
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 
@@ -187,24 +189,41 @@ class ProgressHook(_LoopHook):
 
     def on_start(self, pipeline: str) -> None:
         self._pipeline = pipeline
+        run, loop, generate = self._parameters.run, self._parameters.loop, self._parameters.generate
         if pipeline == GENERATE:
-            settings = self._parameters.generate
-            what = f"{settings.num_images} images as {settings.format} from its learned parameters"
-            console.print(f"[bold]{self._parameters.run}[/]: {what}", soft_wrap=True)
-            return
-        self._display = RunDisplay(self._parameters.loop.num_iterations)
-        self._display.start(self._parameters.run, pipeline, self._parameters.loop.num_images)
+            what = f"{generate.num_images} images as {generate.format} from its learned parameters"
+        elif pipeline in SEARCH_METHODS:
+            what = f"{pipeline}, {loop.num_iterations} iterations of {loop.num_images} images, on {device()}"
+        else:
+            what = f"{pipeline}, on {device()}"
+        num_iterations = loop.num_iterations if pipeline in SEARCH_METHODS else 0
+        display.start(f"[bold]{run}[/]: {what}", num_iterations, list(self._earlier(num_iterations)))
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
-        self._display.iteration(state, validation)
+        display.iteration(state, validation)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        display.node(node.name)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
+        display.close()
         if self._pipeline == GENERATE:
             settings = self._parameters.generate
             if self._catalog.exists(contents_name(settings)):
                 console.print(str(self._catalog.load(contents_name(settings))), soft_wrap=True, markup=False)
-                folder = run_folder(self._context.project_path, "05_model_input", self._parameters.run) / settings.name
-                console.print(f"  {os.path.relpath(folder)}", soft_wrap=True)
+                layer = run_folder(self._context.project_path, "05_model_input", self._parameters.run)
+                tell_files([layer / settings.name])
         elif self._catalog.exists("summary"):
-            self._display.summary(self._catalog.load("summary"), self._reporting)
+            tell_summary(self._catalog.load("summary"), self._reporting)
+
+    def _earlier(self, num_iterations: int) -> Iterator[tuple[SearchState, EvaluationReport]]:
+        """What the iterations that were done before have left, while the search had not stopped."""
+        for k in range(num_iterations):
+            names = f"state_{k + 1:03d}", f"validation_report_{k:03d}"
+            if not all(map(self._catalog.exists, names)):
+                return
+            state, validation = map(self._catalog.load, names)
+            if validation.num_images:
+                yield state, validation

@@ -1,114 +1,239 @@
-"""What a person at the terminal sees: bars while a stage runs, a line for each iteration, a table at the end."""
+"""What a person sees of a run: one display at a terminal, lines elsewhere, the final files alone where it is quiet."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich import box
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
-from rich.text import Text
 
 from autosimulate_pipeline import records
 from autosimulate_pipeline.distributions import Gaussian
 from autosimulate_pipeline.records import EvaluationReport
-from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, metrics, test_metrics
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, headline, metrics, test_metrics
 from autosimulate_pipeline.search.base import SearchState
 
 console = Console(highlight=False)
 """Where a run tells a person how it goes."""
 
+errors = Console(stderr=True, highlight=False)
+"""Where it tells what went wrong, however quiet it is."""
 
-class RateColumn(ProgressColumn):
-    """How many units finish in a second."""
+WIDTH = 30
+"""Characters of bars and sparklines."""
 
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else "")
+LEVELS = "▁▂▃▄▅▆▇█"
+
+RESULTS = ("report.html", "evolution.png", "curves.png", "summary.json")
+"""What a run leaves for people, in its folder of data/08_reporting."""
 
 
-@contextmanager
-def watched(stage: str, total: int, unit: str) -> Iterator[records.Progress]:
-    """A progress callback shown as a bar that goes when the stage ends; nothing is drawn where no terminal is."""
-    columns = (
-        TextColumn("  {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(stage, total=total, unit=unit)
-        yield lambda num_finished: bars.advance(task, num_finished)
+def be_quiet() -> None:
+    """From now on nothing is told but errors and, when all is done, the files that there are."""
+    console.quiet = True
+    logging.getLogger().setLevel(logging.ERROR)
+
+
+def tell_files(files: Iterable[Path]) -> None:
+    """The paths of those that exist, from here: for programs to read where it is quiet."""
+    for path in (os.path.relpath(file) for file in files if file.exists()):
+        if console.quiet:
+            print(path)
+        else:
+            console.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+    """The values, none negative, as blocks on a scale from 0 to the largest; of too many some, evenly spread."""
+    num_shown = min(len(values), width)
+    shown = [values[round(index * (len(values) - 1) / max(num_shown - 1, 1))] for index in range(num_shown)]
+    top = max(values, default=0)
+    return "".join(LEVELS[round((len(LEVELS) - 1) * value / top)] if top else LEVELS[0] for value in shown)
+
+
+@dataclass
+class Stage:
+    """Work that can be counted, as far as it has come."""
+
+    name: str
+    total: int
+    unit: str
+    started: float
+    num_done: int = 0
+
+    def advance(self, num_finished: int) -> None:
+        """So many more are finished."""
+        self.num_done += num_finished
+
+    @property
+    def rate(self) -> float:
+        """How many were finished in a second."""
+        return self.num_done / max(time.monotonic() - self.started, 1e-9)
 
 
 class RunDisplay:
-    """What a run says: what it is, one line for each iteration, and what was gained."""
+    """A run as it goes: what it is, its iterations, what was gained.
 
-    def __init__(self, num_iterations: int) -> None:
-        self._num_iterations = num_iterations
-        self._last_time: float | None = None
-        self._entries: dict[str, float] = {}
+    At a terminal it is one table, drawn anew in its place, that stays when the run has ended. Elsewhere it is a line
+    for each iteration.
+    """
 
-    def start(self, run: str, method: str, num_images: int) -> None:
-        """Before the first node."""
-        console.print(
-            f"[bold]{run}[/]: {method}, {self._num_iterations} iterations of {num_images} images, on {_device()}",
-            soft_wrap=True,
-        )
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._now: Stage | str = ""
+        self._begin(0)
+
+    def start(
+        self, title: str, num_iterations: int = 0, earlier: Sequence[tuple[SearchState, EvaluationReport]] = ()
+    ) -> None:
+        """Before the first node.
+
+        Args:
+            title: what the run is, with rich's markup.
+            earlier: state after, and report of, each iteration that was done before.
+        """
+        self._begin(num_iterations)
+        for state, validation in earlier:
+            self._take(state, validation)
+        console.print(title, soft_wrap=True)
+        if console.is_interactive and not console.quiet:
+            self._live = Live(console=console, get_renderable=self._table, refresh_per_second=4)
+            self._live.start()
+
+    def node(self, name: str) -> None:
+        """A node begins."""
+        self._now = name.rpartition(".")[2].replace("-", " ")
+
+    @contextmanager
+    def watched(self, name: str, total: int, unit: str) -> Iterator[records.Progress]:
+        """A progress callback that is shown as a bar for as long as the context lasts."""
+        self._now = stage = Stage(name, total, unit, time.monotonic())
+        yield stage.advance
+        self._now = ""
+        if unit == "images" and total:
+            self._images_per_second = stage.rate
 
     def iteration(self, state: SearchState, validation: EvaluationReport) -> None:
         """After each iteration."""
-        now = time.monotonic()
-        seconds_left = (now - self._last_time) * (self._num_iterations - state.iteration) if self._last_time else 0
-        self._last_time = now
-        left = f"  [dim]{_minutes(seconds_left)} left in the loop[/]" if seconds_left else ""
-        measured = "  ".join(f"{METRIC_LABELS[key]} [bold]{value:.3f}[/]" for key, value in metrics(validation).items())
-        console.print(
-            f"iteration {state.iteration:>3}/{self._num_iterations}  val {measured}  loss {validation.loss:.3f}"
-            f"  images {state.images_rendered}{self._largest_move(state)}{left}",
-            soft_wrap=True,
-        )
+        self._take(state, validation)
+        self._ends.append(time.monotonic())
+        if self._live is None:
+            measured = (f"{METRIC_LABELS[key]} [bold]{value:.3f}[/]" for key, value in metrics(validation).items())
+            told = (
+                f"iteration {state.iteration:>3}/{self._num_iterations}",
+                f"val {'  '.join(measured)}",
+                f"loss {validation.loss:.3f}",
+                f"images {state.images_rendered}",
+                f"{self._images_per_second:.1f} images/s" if self._images_per_second else "",
+                " ".join(self._move),
+                self._time_left(),
+            )
+            console.print("  ".join(filter(None, told)), soft_wrap=True)
         if state.stopped:
             console.print(f"stopped early: {state.stopped}")
 
-    def summary(self, summary: dict[str, Any], folder: Path) -> None:
-        """After the last node."""
-        test = test_metrics(summary)
-        names = list(next(iter(test.values())))
-        labels = [METRIC_LABELS[name] for name in names]
-        table = Table("test images", *labels, title=summary["method"], title_justify="left")
-        for where, of_network in test.items():
-            table.add_row(TEST_LABELS[where], *(f"{of_network[name]:.3f}" for name in names))
-        console.print(table)
-        seconds = summary["seconds"]
-        console.print(f"{summary['images_rendered']} images in the loop, {_minutes(seconds['total'])} in all")
-        for name in ("report.html", "evolution.png", "curves.png", "summary.json"):
-            if (folder / name).exists():
-                console.print(f"  {os.path.relpath(folder / name)}", soft_wrap=True)
+    def close(self) -> None:
+        """The table stays as it is; nothing more is drawn."""
+        self._now = ""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
-    def _largest_move(self, state: SearchState) -> str:
-        """The Gaussian mean that moved furthest, as a share of its range."""
-        moves = {
-            name: (distribution.mean - self._entries[name]) / (distribution.high - distribution.low)
-            for name, distribution in state.distribution.root.items()
-            if isinstance(distribution, Gaussian) and name in self._entries
-        }
+    def _begin(self, num_iterations: int) -> None:
+        self._num_iterations = num_iterations
+        self._history: list[float] = []
+        self._metric = self._loss = ""
+        self._ends: list[float] = []  # of the iterations of this session, in seconds
+        self._entries: dict[str, float] = {}
+        self._move: tuple[str, ...] = ()
+        self._images_per_second = 0.0
+
+    def _take(self, state: SearchState, validation: EvaluationReport) -> None:
+        values = metrics(validation)
+        self._metric = headline(values)
+        self._history.append(values[self._metric])
+        self._loss = f"{validation.loss:.3f}"
+        self._move = _largest_move(state, self._entries)
         self._entries = state.distribution.entries()
-        if not moves:
+
+    def _table(self) -> RenderableType:
+        """Rows of what, a bar or the like, a figure, and more in words."""
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for _ in range(3):
+            table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
+        num_done = len(self._history)
+        if self._num_iterations:
+            bar = ProgressBar(self._num_iterations, num_done, WIDTH)
+            table.add_row("iteration", bar, f"{num_done}/{self._num_iterations}", self._time_left())
+        if num_done:
+            label, figure = METRIC_LABELS[self._metric], f"[bold]{self._history[-1]:.3f}[/]"
+            table.add_row(label, f"[cyan]{sparkline(self._history)}[/]", figure, f"validation; loss {self._loss}")
+        if self._move:
+            table.add_row("ψ", *self._move)
+        if isinstance(self._now, Stage):
+            now = self._now
+            speed = f", {now.rate:.1f} {now.unit}/s" if now.num_done else ""
+            table.add_row(
+                "now", ProgressBar(now.total, now.num_done, WIDTH), f"{now.num_done}/{now.total}", now.name + speed
+            )
+        elif self._now:
+            table.add_row("now", self._now, "", "")
+        return table
+
+    def _time_left(self) -> str:
+        num_left, num_timed = self._num_iterations - len(self._history), len(self._ends) - 1
+        if not num_left or num_timed < 1:
             return ""
-        name = max(moves, key=lambda key: abs(moves[key]))
-        return f"  {name} {moves[name]:+.0%} of its range" if moves[name] else ""
+        return f"{minutes((self._ends[-1] - self._ends[0]) / num_timed * num_left)} left in the loop"
 
 
-def _minutes(seconds: float) -> str:
+display = RunDisplay()
+"""The display of this process, which runs one run at a time."""
+
+watched = display.watched
+
+
+def tell_summary(summary: dict[str, Any], folder: Path) -> None:
+    """What was gained, at what cost, and where the files are."""
+    test = test_metrics(summary)
+    names = list(next(iter(test.values())))
+    labels = [METRIC_LABELS[name] for name in names]
+    table = Table("test images", *labels, box=box.SIMPLE_HEAD)
+    for where, of_network in test.items():
+        table.add_row(TEST_LABELS[where], *(f"{of_network[name]:.3f}" for name in names))
+    console.print(table)
+    console.print(f"{summary['images_rendered']} images in the loop, {minutes(summary['seconds']['total'])} in all")
+    tell_files(folder / name for name in RESULTS)
+
+
+def minutes(seconds: float) -> str:
+    """`6:12 min`."""
     return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min"
 
 
-def _device() -> str:
+def device() -> str:
+    """What networks are trained on here."""
     return "cuda" if torch.cuda.is_available() else f"{len(os.sched_getaffinity(0))} CPU cores"
+
+
+def _largest_move(state: SearchState, before: dict[str, float]) -> tuple[str, ...]:
+    """The Gaussian mean that moved furthest, how far as a share of its range, and words for that."""
+    moves = {
+        name: (distribution.mean - before[name]) / (distribution.high - distribution.low)
+        for name, distribution in state.distribution.root.items()
+        if isinstance(distribution, Gaussian) and name in before
+    }
+    name = max(moves, key=lambda key: abs(moves[key]), default="")
+    return (name, f"{moves[name]:+.0%}", "of its range") if moves.get(name) else ()

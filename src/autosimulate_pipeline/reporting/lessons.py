@@ -8,7 +8,7 @@ from typing import Any
 from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
 from autosimulate_pipeline.distributions.discrete import Discrete
 from autosimulate_pipeline.reporting.parameter_charts import learned_names, rounded
-from autosimulate_pipeline.reporting.summary import METRIC_LABELS, test_metrics
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, headline, test_metrics
 from autosimulate_pipeline.reporting.svg import number
 
 NUM_MOVES = 3
@@ -26,13 +26,9 @@ def lessons(
     return [_worth(summary, num_fresh, num_test), _moves(summary, start, learned), _cost(summary)]
 
 
-def headline_metric(summary: Mapping[str, Any]) -> str:
-    """The metric that stands for the others: mIoU, or mAP where it is not defined."""
-    return "mIoU" if "mIoU" in test_metrics(summary)["learned"] else "mAP"
-
-
 def _worth(summary: Mapping[str, Any], num_fresh: int, num_test: int) -> str:
-    test, metric = test_metrics(summary), headline_metric(summary)
+    test = test_metrics(summary)
+    metric = headline(test["learned"])
     others = [
         f"{METRIC_LABELS[other]} {test['learned'][other]:.3f} against {test['start'][other]:.3f}"
         for other in test["learned"]
@@ -73,12 +69,13 @@ def _moves(summary: Mapping[str, Any], start: ProductDistribution, learned: Prod
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
-    seconds, metric = summary["seconds"], headline_metric(summary)
+    seconds, polished = summary["seconds"], test_metrics(summary)["polished"]
+    metric = headline(polished)
     largest = sorted(STAGES, key=lambda stage: -seconds[stage])[:2]
     shares = _listed([f"{100 * seconds[stage] / max(seconds['total'], 1e-9):.0f} % {stage}" for stage in largest])
     return (
         f"It took {duration(seconds['total'])} in all ({shares}); the loop's own network, polished on its last images, "
-        f"reaches a test {metric} of {test_metrics(summary)['polished'][metric]:.3f}."
+        f"reaches a test {metric} of {polished[metric]:.3f}."
     )
 
 

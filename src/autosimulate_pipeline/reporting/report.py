@@ -12,11 +12,11 @@ from torch import Tensor
 from autosimulate_pipeline.records import EvaluationReport, HypergradientReport
 from autosimulate_pipeline.reporting.frames import Frame, Retrained, Sheet
 from autosimulate_pipeline.reporting.health import Health, health
-from autosimulate_pipeline.reporting.lessons import headline_metric, lessons
+from autosimulate_pipeline.reporting.lessons import lessons
 from autosimulate_pipeline.reporting.pages import render_page
 from autosimulate_pipeline.reporting.palette import GREY, STAGES, category_line
 from autosimulate_pipeline.reporting.parameter_charts import fixed_parameters, learned_charts
-from autosimulate_pipeline.reporting.summary import METRIC_LABELS, metrics, test_metrics
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, headline, metrics, test_metrics
 from autosimulate_pipeline.reporting.svg import Line, line_chart
 from autosimulate_pipeline.search.base import SearchState
 
@@ -70,15 +70,15 @@ def render_report(run: FinishedRun) -> str:
         for k, (report, draws) in enumerate(zip(run.hypergradients[:num_done], run.draws[:num_done], strict=True))
     )
     healths = [of_one for of_one in found if of_one is not None]
-    start, learned = distributions[0], distributions[-1]
+    start, learned, test = distributions[0], distributions[-1], test_metrics(run.summary)
     num_fresh, num_test = run.images["retraining, each"], run.images["test"]
     return render_page(
         "report.html.jinja",
         run=run,
         lessons=lessons(run.summary, start, learned, num_fresh, num_test),
         category_lines=[category_line(index) for index in range(1, len(run.categories) + 1)],
-        metric=headline_metric(run.summary),
-        test=test_metrics(run.summary),
+        metric=headline(test["learned"]),
+        test=test,
         frames=frames,
         key_frames=key_frames(frames),
         validation_metrics=[metrics(report) for report in run.validation],

@@ -29,6 +29,11 @@ def metrics(report: EvaluationReport) -> dict[str, float]:
     return values | ({"mIoU": report.miou} if report.iou_by_category else {})
 
 
+def headline(values: Mapping[str, float]) -> str:
+    """The metric that stands for the others: mIoU, or mAP where it is not defined."""
+    return "mIoU" if "mIoU" in values else "mAP"
+
+
 def test_metrics(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The test metrics of every network that a summary reports on, by its key; undefined ones left out."""
     by_network = {
