@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import cache
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray starts: nothing is reported to its makers
@@ -56,7 +57,7 @@ class RayEngine(Engine):
         return num_workers
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        task = ray.remote(max_retries=0)(function).remote(*arguments)  # 0: the caller counts
+        task = _remote(function).remote(*arguments)
         answer: Future[Any] = Future()
 
         def hand_over(done: Future[Any]) -> None:
@@ -74,3 +75,9 @@ class RayEngine(Engine):
 
     def close(self) -> None:
         ray.shutdown()
+
+
+@cache
+def _remote(function: Callable[..., Any]) -> Any:
+    """Once for each function: Ray would take every call's for another one, and its scheduler crawls at hundreds."""
+    return ray.remote(max_retries=0)(function)  # 0: the caller counts
