@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -65,18 +66,23 @@ def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ign
     coco.close()
 
 
+def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """The mask as COCO's compressed run lengths, of which JSON can be made."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
+
+
 def _labels(image: AnnotatedImage) -> Iterator[dict[str, Any]]:
     """Category, segmentation, area and box of each instance that counts."""
-    height, width = image.instance_mask.shape
     has_masks = bool(image.instance_mask.any())
     for index, (category, counts) in enumerate(zip(image.instance_categories, image.counted, strict=True)):
         if not counts:
             continue
         if has_masks:
-            rle = coco_mask.encode(np.asfortranarray(image.instance_mask == index + 1, dtype=np.uint8))
+            rle = run_lengths(image.instance_mask == index + 1)
             yield {
                 "category_id": category,
-                "segmentation": {"size": [height, width], "counts": rle["counts"].decode("ascii")},
+                "segmentation": rle,
                 "area": int(coco_mask.area(rle)),
                 "bbox": coco_mask.toBbox(rle).tolist(),
             }

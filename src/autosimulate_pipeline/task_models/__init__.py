@@ -89,7 +89,7 @@ class TaskModelSettings(BaseModel):
     weights_file: Path | None = Field(
         default=None,
         description="of detectors, weights of yours to start from: a state_dict of torchvision's for faster_rcnn_…, "
-        "Darknet's `yolov3-spp.weights` or `darknet53.conv.74` for yolov3_spp",
+        "Darknet's `yolov3-spp.weights` or `darknet53.conv.74` for yolov3_spp, or the .safetensors of an earlier run",
     )
     frozen: tuple[str, ...] = Field(
         default=(),
@@ -123,16 +123,19 @@ def _segmentation(
 
 
 def _yolov3_spp(categories: tuple[str, ...], settings: TaskModelSettings, device: torch.device) -> TaskModel:
-    pretrained: dict[str, Tensor] | None = None
-    if settings.weights_file is not None:
-        layers = DARKNET_53 if settings.weights_file.name.startswith("darknet53") else YOLOV3_SPP
-        pretrained = load_darknet_weights(settings.weights_file, layers, len(categories), width=settings.width)
+    pretrained: dict[str, Tensor] = {}
+    file = settings.weights_file
+    if file is not None and file.suffix == ".safetensors":
+        pretrained = faster_rcnn_networks.read_state_dict(file)
+    elif file is not None:
+        layers = DARKNET_53 if file.name.startswith("darknet53") else YOLOV3_SPP
+        pretrained = load_darknet_weights(file, layers, len(categories), width=settings.width)
     return YoloModel(
         categories,
         settings.input_size,
         device,
         width=settings.width,
-        normalisation="group" if pretrained is None else "frozen_batch",
+        normalisation="frozen_batch" if any(name.endswith("normalisation.scale") for name in pretrained) else "group",
         background_weight=settings.background_weight,
         pretrained=pretrained,
         frozen=settings.frozen,
