@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
 from autosimulate_pipeline.datasets.atomic import replacing
@@ -32,9 +33,9 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
         with replacing(Path(self._filepath)) as draft:
             data.savefig(draft, dpi=self._dots_per_inch, bbox_inches="tight", format="png")
 
-    def preview(self) -> Any:
+    def preview(self) -> ImagePreview:
         """What Kedro-Viz shows: the picture."""
-        return base64.b64encode(self.load()).decode()
+        return ImagePreview(base64.b64encode(self.load()).decode())
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()

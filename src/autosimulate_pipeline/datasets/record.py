@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset
 from kedro.utils import load_obj
+from kedro_datasets._typing import JSONPreview
 from pydantic import TypeAdapter
 
 from autosimulate_pipeline.datasets.atomic import replacing
@@ -37,9 +37,9 @@ class RecordDataset(AbstractDataset[Any, Any]):
         with replacing(Path(self._filepath)) as draft:
             draft.write_bytes(self._adapter.dump_json(data, indent=1) + b"\n")
 
-    def preview(self) -> Any:
+    def preview(self) -> JSONPreview:
         """What Kedro-Viz shows: the record as JSON."""
-        return json.loads(Path(self._filepath).read_text())
+        return JSONPreview(Path(self._filepath).read_text())
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset
+from kedro_datasets._typing import TablePreview
 
 from autosimulate_pipeline.datasets.atomic import replacing
 
@@ -29,9 +30,9 @@ class ScenesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
         with replacing(Path(self._filepath)) as draft:
             data.to_parquet(draft)
 
-    def preview(self, num_rows: int = 5) -> Any:
+    def preview(self, num_rows: int = 5) -> TablePreview:
         """What Kedro-Viz shows: the first rows."""
-        return self.load().head(num_rows).to_dict(orient="split")
+        return TablePreview(self.load().head(num_rows).to_dict(orient="split"))
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()

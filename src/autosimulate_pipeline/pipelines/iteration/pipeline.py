@@ -1,4 +1,9 @@
+import warnings
+from functools import partial
+
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.preview_contract import MermaidPreview
+from kedro.utils import KedroExperimentalWarning
 
 from autosimulate_pipeline.pipelines.iteration import nodes
 from autosimulate_pipeline.search import SEARCH_METHODS
@@ -78,16 +83,32 @@ def pretrained(is_pretrained: bool) -> dict[str, str]:
 def create_pipeline(method: str, num_iterations: int, training_window: int, is_pretrained: bool) -> Pipeline:
     """The loop: the iteration unrolled, each in a namespace of its own, tied by `state_000`, `weights_000`, …"""
     num_earlier = 0 if SEARCH_METHODS[method].trains_from_scratch else training_window - 1
-    start = node(
-        nodes.search_initialiser(method),
-        inputs={"validation_set": "validation_set"}
-        | {name: f"params:{name}" for name in ("seed", "simulator", "task_model", "loop", "search", "hypergradient")}
-        | pretrained(is_pretrained),
-        outputs=["state_000", "weights_000"],
-        name="initialise-search",
-        tags="sample",
-    )
+    settings = ("seed", "simulator", "task_model", "loop", "search", "hypergradient")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KedroExperimentalWarning)  # previews of nodes: at worst none is shown
+        start = node(
+            nodes.search_initialiser(method),
+            inputs={"validation_set": "validation_set"}
+            | {name: f"params:{name}" for name in settings}
+            | pretrained(is_pretrained),
+            outputs=["state_000", "weights_000"],
+            name="initialise-search",
+            tags="sample",
+            preview_fn=partial(draw_cycle, num_iterations),
+        )
     return Pipeline([start, *(_unrolled(k, min(k, num_earlier), is_pretrained) for k in range(num_iterations))])
+
+
+def draw_cycle(num_iterations: int) -> MermaidPreview:
+    """What Kedro-Viz shows of the node that starts the loop: the cycle that the graph has unrolled."""
+    return MermaidPreview(
+        content=f"""flowchart LR
+    psi(["p_ψ, the simulator's distribution"]) --> sample["sample-parameters"] -- scenes --> render["render-dataset"]
+    render -- annotated images --> train["train-task-model"] -- θ --> evaluate["evaluate-validation"]
+    evaluate -- ∇L_val --> hypergradient["compute-hypergradient"] -- "moves ψ, {num_iterations} times" --> psi
+    validation[("validation images")] --> evaluate
+"""
+    )
 
 
 def _unrolled(k: int, num_earlier: int, is_pretrained: bool) -> Pipeline:
