@@ -240,6 +240,7 @@ def test_pretrained_network_is_made_once_and_every_method_sets_out_from_it(proje
         for name, weight in pretrained.items():
             assert torch.equal(start[name], weight) or pipeline == "validation_only"
             assert torch.equal(end[name], weight) == name.startswith("encoder_1"), name
+        assert f"<title>{run}</title>" in (project / "data/08_reporting" / run / "report.html").read_text()
         seconds = json.loads((project / "data/08_reporting" / run / "stage_seconds.json").read_text())
         assert (seconds["pretrain"] > 0) == (len(stamps) == 1)
     assert stamps[0] == stamps[1]

@@ -33,7 +33,8 @@ from autosimulate_pipeline.records import (
 from autosimulate_pipeline.reporting import frames, summary
 from autosimulate_pipeline.reporting.report import FinishedRun, key_frames, render_report
 from autosimulate_pipeline.reporting.run_comparison import grouped, network_rows, render_comparison
-from autosimulate_pipeline.reporting.summary import metrics, summarise
+from autosimulate_pipeline.reporting.summary import metrics, summarise, summarise_validation_only
+from autosimulate_pipeline.reporting.validation_only_report import ValidationOnlyRun, render_validation_only_report
 from autosimulate_pipeline.search.base import SearchState
 
 VOID = {"meta", "img", "input", "link", "br", "hr"}
@@ -217,6 +218,36 @@ def test_detector_has_no_miou_anywhere() -> None:
     assert run.summary["polished"] == {"test_map": 0.375, "test_map50": pytest.approx(0.525), "test_miou": None}
     assert metrics(report_of(0.5, has_iou=False)) == {"mAP": 0.25, "mAP50": 0.35}
     assert summary.test_metrics(run.summary)["learned"].keys() == {"mAP", "mAP50"}
+
+
+@pytest.mark.parametrize("has_iou", [True, False], ids=["segmentation", "detector"])
+def test_run_on_the_labelled_images_alone_has_a_page_too(has_iou: bool) -> None:
+    search, report = finished_run(has_iou), report_of(0.6, has_iou)
+    seconds = StageSeconds(train=30, other=5, total=35)
+    run = ValidationOnlyRun(
+        summary=summarise_validation_only("alone", "toy", 3, report, seconds),
+        categories=search.categories,
+        settings={"task_model": {"type": "unet"}},
+        command="kedro run --pipeline validation_only",
+        versions={"Python": "3.11"},
+        images={"pretraining": 0, "labelled": 3, "trained on": 42, "test": 9},
+        test={"validation_only": report},
+        test_sheet=search.test_sheet,
+        retrained=search.retrained["learned"],
+    )
+    text = render_validation_only_report(run)
+    page = Page(text)
+    assert_self_contained(page, text)
+    words = " ".join(page.text.split())
+    metric = "mIoU of 0.600" if has_iou else "mAP of 0.300"
+    assert f"Trained on 3 labelled images alone, in 42 variants, the network reaches a test {metric}" in words
+    assert "It took 35 s in all (86 % train and 14 % other)." in words
+    assert ("IoU" in page.text) == has_iou
+    assert len(page.attributes("img")) == 2 * 8 + 3 + 3
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert (
+        {(link["href"] or "")[1:] for link in page.attributes("a")} == ids == {"training", "test", "cost", "reproduce"}
+    )
 
 
 def test_run_without_hypergradient_or_learned_parameter_has_neither_section() -> None:

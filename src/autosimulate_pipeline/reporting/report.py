@@ -12,7 +12,7 @@ from torch import Tensor
 from autosimulate_pipeline.records import EvaluationReport, HypergradientReport
 from autosimulate_pipeline.reporting.frames import Frame, Retrained, Sheet
 from autosimulate_pipeline.reporting.health import Health, health
-from autosimulate_pipeline.reporting.lessons import lessons
+from autosimulate_pipeline.reporting.lessons import duration, lessons
 from autosimulate_pipeline.reporting.pages import render_page
 from autosimulate_pipeline.reporting.palette import GREY, STAGES, category_line
 from autosimulate_pipeline.reporting.parameter_charts import fixed_parameters, learned_charts
@@ -25,22 +25,17 @@ NUM_KEY_FRAMES = 5
 
 
 @dataclass(frozen=True, eq=False)
-class FinishedRun:
-    """All that a report tells of a run; it knows nothing of the hidden parameters.
+class ReportedRun:
+    """What every report tells of a run; it knows nothing of the hidden parameters.
 
     Attributes:
-        summary: as `summarise` gives it.
+        summary: as `reporting.summary` gives it.
         settings: by block, as plain values.
         command: which makes this run again.
         versions: of the software, by name.
         images: how many were made or used, by what for.
-        states: before the first iteration and after each.
-        validation, hypergradients, draws: by iteration; the draws are unclipped, shape (K, num_dimensions).
         test: by network.
-        frames: of the iterations on the slider.
-        validation_sheet: the validation images that the frames show, with their labels.
         test_sheet: a few test images, with their labels.
-        retrained: by "start" and "learned".
     """
 
     summary: Mapping[str, Any]
@@ -49,14 +44,28 @@ class FinishedRun:
     command: str
     versions: Mapping[str, str]
     images: Mapping[str, int]
+    test: Mapping[str, EvaluationReport]
+    test_sheet: Sheet
+
+
+@dataclass(frozen=True, eq=False)
+class FinishedRun(ReportedRun):
+    """A search that has come to its end.
+
+    Attributes:
+        states: before the first iteration and after each.
+        validation, hypergradients, draws: by iteration; the draws are unclipped, shape (K, num_dimensions).
+        frames: of the iterations on the slider.
+        validation_sheet: the validation images that the frames show, with their labels.
+        retrained: by "start" and "learned".
+    """
+
     states: Sequence[SearchState]
     validation: Sequence[EvaluationReport]
     hypergradients: Sequence[HypergradientReport]
     draws: Sequence[Tensor]
-    test: Mapping[str, EvaluationReport]
     frames: Sequence[Frame]
     validation_sheet: Sheet
-    test_sheet: Sheet
     retrained: Mapping[str, Retrained]
 
 
@@ -71,13 +80,20 @@ def render_report(run: FinishedRun) -> str:
     )
     healths = [of_one for of_one in found if of_one is not None]
     start, learned, test = distributions[0], distributions[-1], test_metrics(run.summary)
+    metric = headline(test["learned"])
     num_fresh, num_test = run.images["retraining, each"], run.images["test"]
     return render_page(
         "report.html.jinja",
         run=run,
         lessons=lessons(run.summary, start, learned, num_fresh, num_test),
         category_lines=[category_line(index) for index in range(1, len(run.categories) + 1)],
-        metric=headline(test["learned"]),
+        metric=metric,
+        tiles={
+            f"test {metric}, learned ψ": f"{test['learned'][metric]:.3f}",
+            f"test {metric}, start ψ": f"{test['start'][metric]:.3f}",
+            "images rendered in the loop": run.summary["images_rendered"],
+            "time in all": duration(run.summary["seconds"]["total"]),
+        },
         test=test,
         frames=frames,
         key_frames=key_frames(frames),

@@ -48,6 +48,22 @@ def test_metrics(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+def summarise_validation_only(
+    run: str, experiment: str, seed: int, test: EvaluationReport, seconds: StageSeconds
+) -> dict[str, Any]:
+    """A run that trained on the labelled images alone: no image rendered, nothing searched."""
+    on_test = metrics(test)
+    return {
+        "run": run,
+        "method": "validation_only",
+        "experiment": experiment,
+        "seed": seed,
+        "images_rendered": 0,
+        "seconds": _rounded(seconds),
+        **{key: {"validation_only": on_test.get(metric)} for metric, key in _SUMMARY_KEYS.items()},
+    }
+
+
 def summarise(
     *,
     run: str,
@@ -78,7 +94,7 @@ def summarise(
         "iterations": learned.iteration,
         "stopped": learned.stopped,
         "images_rendered": learned.images_rendered,
-        "seconds": {stage: round(value, 2) for stage, value in asdict(seconds).items()},
+        "seconds": _rounded(seconds),
         "val_map": [of_one["mAP"] for of_one in on_validation],
         "val_map50": [of_one["mAP50"] for of_one in on_validation],
         "val_miou": [of_one.get("mIoU") for of_one in on_validation],
@@ -93,3 +109,7 @@ def summarise(
             "learned": learned.distribution.entries(),
         },
     }
+
+
+def _rounded(seconds: StageSeconds) -> dict[str, float]:
+    return {stage: round(value, 2) for stage, value in asdict(seconds).items()}

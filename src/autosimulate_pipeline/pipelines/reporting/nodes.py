@@ -52,7 +52,7 @@ def frame_drawer(iteration: int) -> Callable[..., frames.Frame]:
         """Samples of the iteration's ψ, and what the network makes of validation images."""
         if not len(rendered_dataset):
             return frames.Frame(iteration)
-        shown = _first(validation_set, NUM_VALIDATION_IMAGES)
+        shown = first_images(validation_set, NUM_VALIDATION_IMAGES)
         predictions = build_task_model(shown.categories, task_model).predict(weights, shown)
         return frames.frame(iteration, rendered_dataset, shown, predictions)
 
@@ -73,7 +73,7 @@ def evolution_drawer(iterations: list[int]) -> Callable[..., Figure]:
         """Rows are iterations; columns samples of their ψ, then what the network makes of validation images."""
         datasets: tuple[AnnotatedDataset, ...] = datasets_then_weights[: len(iterations)]
         weights: tuple[Weights, ...] = datasets_then_weights[len(iterations) :]
-        shown = _first(validation_set, NUM_VALIDATION_IMAGES)
+        shown = first_images(validation_set, NUM_VALIDATION_IMAGES)
         model = build_task_model(shown.categories, task_model)
         rows = [
             figures.EvolutionRow(iteration, dataset, model.predict(theta, shown))
@@ -99,7 +99,7 @@ def draw_retrained(
     rendered_dataset: AnnotatedDataset, weights: Weights, test_set: AnnotatedDataset, task_model: TaskModelSettings
 ) -> frames.Retrained:
     """Fresh images, and what the network trained on them finds in a few test images."""
-    shown = _first(test_set, frames.NUM_SHEET_IMAGES)
+    shown = first_images(test_set, frames.NUM_SHEET_IMAGES)
     model = build_task_model(shown.categories, task_model)
     return frames.retrained(rendered_dataset, shown, model.predict(weights, shown))
 
@@ -165,8 +165,8 @@ def write_report(
         summary=summary,
         categories=validation_set.categories,
         settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
-        command=_command(run),
-        versions=_versions(),
+        command=typed_command(run),
+        versions=versions(),
         images=images,
         states=states,
         validation=validation,
@@ -177,14 +177,15 @@ def write_report(
         ],
         test=test,
         frames=_series(by_iteration, "frame_"),
-        validation_sheet=frames.sheet(_first(validation_set, NUM_VALIDATION_IMAGES)),
+        validation_sheet=frames.sheet(first_images(validation_set, NUM_VALIDATION_IMAGES)),
         test_sheet=frames.sheet(test_set),
         retrained={"start": retrained_start, "learned": retrained_learned},
     )
     return summary, render_report(finished)
 
 
-def _first(dataset: AnnotatedDataset, num_images: int) -> AnnotatedDataset:
+def first_images(dataset: AnnotatedDataset, num_images: int) -> AnnotatedDataset:
+    """The dataset with no more than so many of its images."""
     return AnnotatedDataset(dataset.categories, dataset.images[:num_images], dataset.object_ids)
 
 
@@ -193,13 +194,13 @@ def _series(by_iteration: Mapping[str, Any], prefix: str) -> list[Any]:
     return [by_iteration[name] for name in sorted(by_iteration) if name.removeprefix(prefix).isdigit()]
 
 
-def _command(run: str) -> str:
+def typed_command(run: str) -> str:
     """What was typed; where the run was not started from a terminal, the command that goes on with it."""
     if "run" in sys.argv[1:2]:
         return shlex.join(["kedro", *sys.argv[1:]])
     return shlex.join(["kedro", "run", "--params", f"run={run}"])
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Of the software that results depend on."""
     return {"Python": platform.python_version()} | {package: version(package) for package in PACKAGES}

@@ -1,14 +1,17 @@
-"""Training on the validation images alone, with the usual augmentation, and its summary."""
+"""Training on the validation images alone, with the usual augmentation, and its report."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings, retrain_task_model
+from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
+from autosimulate_pipeline.pipelines.reporting.nodes import draw_retrained, first_images, typed_command, versions
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds
-from autosimulate_pipeline.reporting.summary import metrics
+from autosimulate_pipeline.reporting.frames import NUM_SHEET_IMAGES, Retrained, sheet
+from autosimulate_pipeline.reporting.summary import summarise_validation_only
+from autosimulate_pipeline.reporting.validation_only_report import ValidationOnlyRun, render_validation_only_report
 from autosimulate_pipeline.task_models import TaskModelSettings, Weights
 from autosimulate_pipeline.task_models.augmentation import augmented
 
@@ -21,24 +24,57 @@ def train_on_validation(
     pretrained_weights: Weights | None = None,
 ) -> Weights:
     """Weights trained from scratch on variants of the validation images, as many as a loop's network is polished on."""
-    num_copies = max(1, -(-settings.num_polish_images // len(validation_set)))
-    dataset = augmented(validation_set, num_copies, derive_seed(seed, "augmentation"))
+    dataset = augmented(validation_set, _num_copies(validation_set, settings), derive_seed(seed, "augmentation"))
     return retrain_task_model(seed, dataset, task_model, settings, pretrained_weights)
 
 
-def write_summary(
-    run: str, experiment: str, seed: int, test_report: EvaluationReport, stage_seconds: StageSeconds
-) -> dict[str, Any]:
-    """The run in numbers: no image rendered, nothing searched."""
-    values = metrics(test_report)
-    return {
-        "run": run,
-        "method": "validation_only",
-        "experiment": experiment,
-        "seed": seed,
-        "images_rendered": 0,
-        "seconds": {stage: round(value, 2) for stage, value in asdict(stage_seconds).items()},
-        "test_map": {"validation_only": values["mAP"]},
-        "test_map50": {"validation_only": values["mAP50"]},
-        "test_miou": {"validation_only": values.get("mIoU")},
-    }
+def draw_trained(
+    seed: int,
+    validation_set: AnnotatedDataset,
+    weights: Weights,
+    test_set: AnnotatedDataset,
+    task_model: TaskModelSettings,
+) -> Retrained:
+    """Labelled images with a variant of each, and what the network finds in a few test images."""
+    shown = first_images(validation_set, NUM_SHEET_IMAGES // 2)
+    variants = augmented(shown, 2, derive_seed(seed, "augmentation"))
+    return draw_retrained(variants, weights, test_set, task_model)
+
+
+def write_report(
+    run: str,
+    experiment: str,
+    seed: int,
+    task_model: TaskModelSettings,
+    pretraining: PretrainingSettings,
+    final_evaluation: FinalEvaluationSettings,
+    validation_set: AnnotatedDataset,
+    test_set: AnnotatedDataset,
+    test_report: EvaluationReport,
+    retrained: Retrained,
+    stage_seconds: StageSeconds,
+) -> tuple[dict[str, Any], str]:
+    """The run in numbers, and on one HTML page. The last node, so that the seconds are whole."""
+    summary = summarise_validation_only(run, experiment, seed, test_report, stage_seconds)
+    blocks = {"task_model": task_model, "pretraining": pretraining, "final_evaluation": final_evaluation}
+    finished = ValidationOnlyRun(
+        summary=summary,
+        categories=validation_set.categories,
+        settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
+        command=typed_command(run),
+        versions=versions(),
+        images={
+            "pretraining": pretraining.num_images,
+            "labelled": len(validation_set),
+            "trained on": len(validation_set) * _num_copies(validation_set, final_evaluation),
+            "test": len(test_set),
+        },
+        test={"validation_only": test_report},
+        test_sheet=sheet(test_set),
+        retrained=retrained,
+    )
+    return summary, render_validation_only_report(finished)
+
+
+def _num_copies(validation_set: AnnotatedDataset, settings: FinalEvaluationSettings) -> int:
+    return max(1, -(-settings.num_polish_images // len(validation_set)))

@@ -2,7 +2,11 @@ from kedro.pipeline import Pipeline, node
 
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import evaluate_test
 from autosimulate_pipeline.pipelines.iteration.pipeline import pretrained
+from autosimulate_pipeline.pipelines.reporting.pipeline import report_node
 from autosimulate_pipeline.pipelines.validation_only import nodes
+
+SETTINGS = ("run", "experiment", "seed", "task_model", "pretraining", "final_evaluation")
+"""What the report tells of the configuration."""
 
 
 def create_pipeline(is_pretrained: bool) -> Pipeline:
@@ -29,18 +33,19 @@ def create_pipeline(is_pretrained: bool) -> Pipeline:
                 name="evaluate-test",
                 tags="evaluate",
             ),
-            node(
-                nodes.write_summary,
-                inputs=[
-                    "params:run",
-                    "params:experiment",
-                    "params:seed",
-                    "test_report_validation_only",
-                    "stage_seconds",
-                ],
-                outputs="summary",
-                name="write-summary",
-                tags="report",
+            report_node(
+                nodes.draw_trained,
+                ["params:seed", "validation_set", "weights_validation_only", "test_set", "params:task_model"],
+                "retrained_validation_only",
+                "draw-trained",
+            ),
+            report_node(
+                nodes.write_report,
+                {name: f"params:{name}" for name in SETTINGS}
+                | {name: name for name in ("validation_set", "test_set", "stage_seconds")}
+                | {"test_report": "test_report_validation_only", "retrained": "retrained_validation_only"},
+                ["summary", "report"],
+                "write-report",
             ),
         ]
     )
