@@ -20,7 +20,7 @@ from PIL import Image
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
-from autosimulate_pipeline.annotations import bop_files, read_bop, read_objects, split_by_blocks, write_bop
+from autosimulate_pipeline.annotations import checked_files, read_bop, read_objects, split_by_blocks, write_bop
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Geometry
 
 LMO = Path(os.environ.get("AUTOSIMULATE_LMO", Path(__file__).parents[1] / "data" / "01_raw" / "lmo"))
@@ -116,7 +116,7 @@ number = st.floats(-1e4, 1e4)
 
 @st.composite
 def datasets(draw):
-    objects = draw(st.dictionaries(st.integers(0, 999_999), st.text('aé"\\\n☃', min_size=1), min_size=1, max_size=4))
+    objects = draw(st.dictionaries(st.integers(0, 999_999), st.text('aé"\\☃', min_size=1), min_size=1, max_size=4))
     categories = {name: object_id for object_id, name in objects.items()}  # names must differ
     images = []
     for _ in range(draw(st.integers(0, 2))):
@@ -146,7 +146,7 @@ def test_a_second_round_trip_changes_no_byte_and_a_used_folder_is_kept(written, 
     write_bop(read_bop(written, OBJECTS, progress=counts.append), tmp_path / "again", counts.append)
     assert counts == [1] * 6
     names = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
-    assert len(names) == 4 + 2 * 3 + 2 * 4  # JSON; rgb and depth of 3 images; mask and mask_visib of 4 instances
+    assert len(names) == 5 + 2 * 3 + 2 * 4  # JSON; rgb and depth of 3 images; mask and mask_visib of 4 instances
     for name in names:
         assert (tmp_path / "again" / name).read_bytes() == (written / name).read_bytes()
     with pytest.raises(FileExistsError, match="empty"):
@@ -491,7 +491,7 @@ MALFORMED = {
 def test_malformed_folders_are_named_in_one_line_before_a_pixel_is_decoded(copied, monkeypatch, name):
     edit, message = MALFORMED[name]
     edit(copied)
-    monkeypatch.setattr(bop_files, "read_pixels", lambda *_arguments: pytest.fail("a pixel was decoded"))
+    monkeypatch.setattr(checked_files, "read_pixels", lambda *_arguments: pytest.fail("a pixel was decoded"))
     with pytest.raises((ValueError, FileNotFoundError), match=message) as refusal:
         read_bop(copied, OBJECTS)
     assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 500

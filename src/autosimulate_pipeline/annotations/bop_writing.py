@@ -1,6 +1,7 @@
 """Annotated datasets written in the layout of the BOP benchmark; see bop.py.
 
-BOP itself names no objects; `write_bop` adds `objects.json` for that.
+BOP itself names no objects; `write_bop` adds `objects.json` for that. The visible masks and boxes stand once more in
+`scene_gt_coco.json`, as BOP has it for programs that read COCO.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from PIL import Image
 
 from autosimulate_pipeline.annotations import bop_files
 from autosimulate_pipeline.annotations.bop import COLUMNS_NOT_STEPS, check_objects
+from autosimulate_pipeline.annotations.coco_writing import CocoLabels
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
@@ -25,6 +27,7 @@ from autosimulate_pipeline.records import (
     ignore_progress,
 )
 
+SCENE_GT_COCO = "scene_gt_coco.json"
 DEPTH_SCALE = 0.1  # mm per unit of the 16-bit depth image
 _MAX_DEPTH_MM = 65535 * DEPTH_SCALE
 
@@ -54,6 +57,9 @@ def write_scene(
 ) -> None:
     """Writes the dataset's images, of these ids, to a scene folder that is not there yet.
 
+    The labels go to scene_gt.json, scene_gt_info.json and scene_camera.json, and those that COCO knows to
+    scene_gt_coco.json, with object ids as category ids.
+
     Where an image has no `instance_boxes`, bbox_obj encloses the full mask; where it has no `visible_fractions`,
     visib_fract is px_count_visib / px_count_all. The counts are those of the image's own pixels, while a given box or
     fraction may reach beyond it. Masks, full masks and depth are written if all images have them.
@@ -62,7 +68,8 @@ def write_scene(
         ValueError: if the dataset has no object ids, an image no poses, only some images a depth or masks, or one a
             depth beyond 0 to 6553.5 mm.
     """
-    object_ids = list(_checked_objects(dataset.categories, dataset.object_ids))
+    objects = _checked_objects(dataset.categories, dataset.object_ids)
+    object_ids, coco = list(objects), CocoLabels(objects)
     geometries = [_checked_geometry(image, f"image {index}") for index, image in enumerate(dataset.images)]
     with_instances = [image for image in dataset.images if image.instance_categories]
     kinds = {
@@ -78,6 +85,7 @@ def write_scene(
     for image_id, image, geometry in zip(image_ids, dataset.images, geometries, strict=True):
         image_name = f"{image_id:06d}.png"
         Image.fromarray(image.image).save(scene / "rgb" / image_name)
+        coco.add(image, image_id, f"rgb/{image_name}")
         if geometry.depth_mm is not None:
             depth = np.rint(geometry.depth_mm.astype(np.float64) / DEPTH_SCALE).astype(np.uint16)
             Image.fromarray(depth).save(scene / "depth" / image_name)
@@ -103,6 +111,7 @@ def write_scene(
     _write_json(scene / bop_files.SCENE_GT, poses)
     _write_json(scene / bop_files.SCENE_GT_INFO, extents)
     _write_json(scene / bop_files.SCENE_CAMERA, cameras)
+    coco.write(scene / SCENE_GT_COCO)
 
 
 def _checked_objects(categories: Sequence[str], object_ids: Sequence[int] | None) -> dict[int, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,37 @@ from pycocotools import mask as coco_mask
 
 from autosimulate_pipeline.annotations.coco import ANNOTATIONS, IMAGES
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, ignore_progress
+
+
+class CocoLabels:
+    """The labels of one COCO file, image by image.
+
+    Args:
+        categories: names by category id; position c of them is category c + 1 of the images.
+    """
+
+    def __init__(self, categories: Mapping[int, str]) -> None:
+        self._categories = categories
+        self._ids = tuple(categories)
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+
+    def add(self, image: AnnotatedImage, image_id: int, file_name: str) -> None:
+        """The image's size and instances; ids must differ."""
+        height, width = image.instance_mask.shape
+        self._images.append({"id": image_id, "file_name": file_name, "width": width, "height": height})
+        for category, label in _labels(image):
+            annotation_id = len(self._annotations) + 1  # from 1: COCO's matcher takes id 0 for "no match"
+            ids = {"id": annotation_id, "image_id": image_id, "category_id": self._ids[category - 1]}
+            self._annotations.append({**ids, **label, "iscrowd": 0})
+
+    def write(self, path: Path) -> None:
+        """Writes the file."""
+        categories = [{"id": category_id, "name": name} for category_id, name in self._categories.items()]
+        content = {"images": self._images, "annotations": self._annotations, "categories": categories}
+        with path.open("w", encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+            file.write("\n")
 
 
 class CocoFolder:
@@ -28,26 +59,17 @@ class CocoFolder:
             raise FileExistsError(f"{folder} must be empty or new to write a COCO dataset to it")
         (folder / IMAGES).mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._categories = [{"id": index, "name": name} for index, name in enumerate(categories, start=1)]
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
+        self._labels = CocoLabels(dict(enumerate(categories, start=1)))
 
     def add(self, image: AnnotatedImage, number: int) -> None:
         """Writes `images/<number>.png`, six digits; its id is one more, and numbers must differ."""
-        height, width = image.instance_mask.shape
         file_name = f"{number:06d}.png"
         Image.fromarray(image.image).save(self._folder / IMAGES / file_name)
-        self._images.append({"id": number + 1, "file_name": file_name, "width": width, "height": height})
-        for label in _labels(image):
-            annotation_id = len(self._annotations) + 1  # from 1: COCO's matcher takes id 0 for "no match"
-            self._annotations.append({"id": annotation_id, "image_id": number + 1, **label, "iscrowd": 0})
+        self._labels.add(image, number + 1, file_name)
 
     def close(self) -> None:
         """Writes `annotations.json`."""
-        content = {"images": self._images, "annotations": self._annotations, "categories": self._categories}
-        with (self._folder / ANNOTATIONS).open("w", encoding="utf-8") as file:
-            json.dump(content, file, indent=1)
-            file.write("\n")
+        self._labels.write(self._folder / ANNOTATIONS)
 
 
 def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ignore_progress) -> None:
@@ -72,20 +94,16 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
 
 
-def _labels(image: AnnotatedImage) -> Iterator[dict[str, Any]]:
-    """Category, segmentation, area and box of each instance that counts."""
+def _labels(image: AnnotatedImage) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Of each instance that counts its category, and its segmentation, area and box."""
     has_masks = bool(image.instance_mask.any())
     for index, (category, counts) in enumerate(zip(image.instance_categories, image.counted, strict=True)):
         if not counts:
             continue
         if has_masks:
             rle = run_lengths(image.instance_mask == index + 1)
-            yield {
-                "category_id": category,
-                "segmentation": rle,
-                "area": int(coco_mask.area(rle)),
-                "bbox": coco_mask.toBbox(rle).tolist(),
-            }
+            bbox = coco_mask.toBbox(rle).tolist()
+            yield category, {"segmentation": rle, "area": int(coco_mask.area(rle)), "bbox": bbox}
         else:
             box = image.boxes[index].tolist()
-            yield {"category_id": category, "segmentation": [], "area": box[2] * box[3], "bbox": box}
+            yield category, {"segmentation": [], "area": box[2] * box[3], "bbox": box}
