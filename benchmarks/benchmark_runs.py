@@ -73,7 +73,7 @@ def run_searches(name: str, trials: Sequence[Trial], num_jobs: int) -> None:
         SystemExit: if one failed.
     """
     folder = PROJECT / "data/08_reporting" / name
-    tracker = Tracker(TrackingSettings(), PROJECT, name, folder / "mlflow_run_id")
+    tracker = Tracker(TrackingSettings(), PROJECT, name, folder / "mlflow_run_id", {}, {})
     table = run_missing(trials, num_jobs, tracker)
     tracker.finish("FINISHED" if len(table) == len(trials) else "FAILED")
     if len(table) < len(trials):

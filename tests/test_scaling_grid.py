@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -66,20 +64,6 @@ def test_a_trial_whose_worker_dies_goes_on_in_another(
     assert ended is trial
     assert starts == [trial] * 3
     assert failure is None if told is None else told in str(failure)
-
-
-def test_a_trial_waits_for_a_process_that_is_at_its_run(trial: Trial) -> None:
-    lock_file = trial.file("08_reporting", ".lock")
-    lock_file.parent.mkdir(parents=True)
-    outcomes: list[str | None] = []
-    second = threading.Thread(target=lambda: outcomes.append(run_trial(trial)))
-    with lock_file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        second.start()
-        second.join(timeout=2)
-        assert second.is_alive()
-    second.join(timeout=120)
-    assert outcomes == [None]
 
 
 def test_a_machine_without_the_folder_is_told(trial: Trial, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from kedro.io import DatasetError
 from rich.markup import escape
 
 from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, run_folder
-from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.datasets.atomic import DamagedFileError, replacing
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
 from autosimulate_pipeline.progress import be_quiet, display, errors
 
@@ -166,6 +166,8 @@ def _words_of(error: Exception) -> str:
     cause: BaseException | None = error
     while isinstance(cause, DatasetError):
         cause = cause.__cause__
+    if isinstance(cause, DamagedFileError):
+        return str(cause)
     path = re.search(r"filepath='([^']*)'", str(error))
     if isinstance(cause, OSError) and cause.strerror and path:
         return f"{os.path.relpath(path[1])}: {cause.strerror}"

@@ -24,6 +24,7 @@ from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
 from autosimulate_pipeline.progress import console, errors, tell_files
 from autosimulate_pipeline.records import EvaluationReport
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, test_metrics
+from autosimulate_pipeline.run_lock import claim
 from autosimulate_pipeline.search import SEARCH_METHODS, SearchSettings
 from autosimulate_pipeline.search.trials import reward
 from autosimulate_pipeline.simulators import ParallelSettings
@@ -46,24 +47,26 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
     search = default_run_name(f"grid-{name}", env, {})
     folder = run_folder(project, "08_reporting", search)
     tracking = TrackingSettings.model_validate(load_conf(project, env, "mlflow"))
-    tracker = None
-    if tracking.enabled:  # before any trial: processes that create the database at the same moment collide
-        tracker = Tracker(tracking, project, search, folder / "mlflow_run_id")
-        tracker.log_parameters(grid.parameters | grid.grid, {"method": grid.pipeline})
-    num_missing = sum(not trial.is_finished for trial in trials)
-    at_a_time = f"{num_jobs} at a time" if parallel.address is None else f"on {parallel.address}"
-    about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {at_a_time}"
-    console.print(f"[bold]{search}[/]: {about}", soft_wrap=True)
-    is_complete = False
-    try:
-        table = run_missing(trials, num_jobs, tracker, parallel)
-        if len(table):
-            _show(table, folder / "grid.csv")
-        is_complete = len(table) == len(trials) and finish_best(trials, table, folder / "grid.csv", tracker, parallel)
-    finally:
-        if tracker is not None:
-            tracker.finish("FINISHED" if is_complete else "FAILED")
-    return is_complete
+    with claim(project, search):
+        tracker = None
+        if tracking.enabled:  # before any trial: processes that create the database at the same moment collide
+            varied, tags = grid.parameters | grid.grid, {"method": grid.pipeline}
+            tracker = Tracker(tracking, project, search, folder / "mlflow_run_id", varied, tags)
+        num_missing = sum(not trial.is_finished for trial in trials)
+        at_a_time = f"{num_jobs} at a time" if parallel.address is None else f"on {parallel.address}"
+        about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {at_a_time}"
+        console.print(f"[bold]{search}[/]: {about}", soft_wrap=True)
+        is_complete = False
+        try:
+            table = run_missing(trials, num_jobs, tracker, parallel)
+            if len(table):
+                _show(table, folder / "grid.csv")
+            if len(table) == len(trials):
+                is_complete = finish_best(trials, table, folder / "grid.csv", tracker, parallel)
+        finally:
+            if tracker is not None:
+                tracker.finish("FINISHED" if is_complete else "FAILED")
+        return is_complete
 
 
 def run_missing(

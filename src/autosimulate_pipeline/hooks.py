@@ -5,22 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
 from autosimulate_pipeline.configuration import Parameters, flattened, run_folder
+from autosimulate_pipeline.model_logging import save_model
 from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
-from autosimulate_pipeline.progress import console, device, display, tell_files, tell_summary
-from autosimulate_pipeline.records import EvaluationReport, StageSeconds
+from autosimulate_pipeline.progress import RESULTS, console, device, display, tell_files, tell_summary
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
 from autosimulate_pipeline.reporting.summary import metrics, test_metrics
+from autosimulate_pipeline.run_lock import claim
 from autosimulate_pipeline.run_record import check_generation, check_run, record_run
 from autosimulate_pipeline.search import SEARCH_METHODS
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+
+if TYPE_CHECKING:
+    from mlflow.models import Model
 
 STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
 
@@ -29,25 +35,47 @@ GENERATE = "generate"
 
 
 class ValidationHook:
-    """Refuses bad parameters, and other parameters for a run that exists, before any node runs."""
+    """Refuses bad parameters, and other parameters for a run that exists, before any node runs; one process a run."""
+
+    _lock: TextIO | None = None
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         self._parameters = context.config_loader.checked_parameters
-        self._reporting = run_folder(context.project_path, "08_reporting", self._parameters.run)
+        self._project: Path = context.project_path
+        self._reporting = run_folder(self._project, "08_reporting", self._parameters.run)
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # a run that is refused leaves no trace
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
         self._pipeline = _pipeline_name(run_params)
-        if self._pipeline == GENERATE:
-            check_generation(catalog, self._parameters, run_params["runtime_params"])
-        else:
-            check_run(self._reporting, self._pipeline, self._parameters)
+        self._check(run_params, catalog)
+        self._release()  # a session that was interrupted has left it to this one
+        self._lock = claim(self._project, self._parameters.run)
+        self._check(run_params, catalog)  # the run may have changed while this one waited for it
 
     @hook_impl
     def before_dataset_saved(self) -> None:
         if self._pipeline != GENERATE:
             record_run(self._reporting, self._pipeline, self._parameters)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        self._release()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        self._release()
+
+    def _check(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
+        if self._pipeline == GENERATE:
+            check_generation(catalog, self._parameters, run_params["runtime_params"])
+        else:
+            check_run(self._reporting, self._pipeline, self._parameters)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
 
 class StageClockHook:
@@ -129,7 +157,7 @@ class _LoopHook:
 
 
 class TrackingHook(_LoopHook):
-    """Tells MLflow."""
+    """Tells MLflow, each time, what it has not been told yet: by a process that was killed, or while it was away."""
 
     _tracker: Tracker | None = None
 
@@ -138,17 +166,31 @@ class TrackingHook(_LoopHook):
         if not settings.enabled or pipeline == GENERATE:
             return
         parameters, project = self._parameters, self._context.project_path
-        self._tracker = Tracker(settings, project, parameters.run, self._reporting / "mlflow_run_id")
         tags = {"method": pipeline, "mode": parameters.search.mode, "experiment": parameters.experiment}
-        self._tracker.log_parameters(flattened(parameters.model_dump(mode="json", exclude={"run", "generate"})), tags)
+        tags["seed"] = str(parameters.seed)
+        logged = flattened(parameters.model_dump(mode="json", exclude={"run", "generate"}))
+        self._tracker = Tracker(settings, project, parameters.run, self._reporting / "mlflow_run_id", logged, tags)
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
+        self._tell_iterations(state.iteration)
+
+    def _tell_iterations(self, num_iterations: int) -> None:
         if self._tracker is None:
             return
+        for step in self._tracker.missing_steps(num_iterations):
+            if not self._tracker.log_metrics(self._metrics_of(step), step):
+                break
+
+    def _metrics_of(self, step: int) -> dict[str, float]:
+        """What an iteration, from 0, has to show."""
+        state: SearchState = self._catalog.load(f"state_{step + 1:03d}")
+        validation: EvaluationReport = self._catalog.load(f"validation_report_{step:03d}")
+        hypergradient: HypergradientReport = self._catalog.load(f"hypergradient_report_{step:03d}")
+        noted = f"stage_seconds_{step:03d}"
+        seconds: StageSeconds = self._catalog.load(noted if self._catalog.exists(noted) else "stage_seconds")
         logged = {f"val/{name}": value for name, value in metrics(validation).items()}
         logged |= {"val/loss": validation.loss, "images_rendered": float(state.images_rendered)}
         logged |= {f"psi/{name}": value for name, value in state.distribution.entries().items()}
-        seconds: StageSeconds = self._catalog.load("stage_seconds")
         logged |= {f"seconds/{stage}": getattr(seconds, stage) for stage in (*STAGES, "other", "total")}
         if hypergradient.influences:
             logged |= {
@@ -157,12 +199,15 @@ class TrackingHook(_LoopHook):
                 "hypergradient/solver_residual": hypergradient.solver_residual,
                 f"hypergradient/outcome/{hypergradient.solver_outcome}": 1.0,
             }
-        self._tracker.log_metrics(logged, step=state.iteration - 1)
+        return logged
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         if self._tracker is None:
             return
+        last_state = f"state_{self._parameters.loop.num_iterations:03d}"
+        if self._catalog.exists(last_state):
+            self._tell_iterations(self._catalog.load(last_state).iteration)
         if self._catalog.exists("summary"):
             summary = self._catalog.load("summary")
             tested = {
@@ -171,11 +216,18 @@ class TrackingHook(_LoopHook):
                 for metric, value in of_network.items()
             }
             weights = run_folder(self._context.project_path, "06_models", self._parameters.run)
-            names = ("summary.json", "evolution.png", "curves.png", "report.html")
-            artifacts = [self._reporting / name for name in names] + [weights / "polished.safetensors"]
+            for own in (weights / f"{name}.safetensors" for name in ("polished", "weights_validation_only")):
+                if own.exists():
+                    self._tracker.log_model(partial(self._save_model, own))
+            artifacts = [self._reporting / name for name in RESULTS]
             self._tracker.log_summary(tested, [path for path in artifacts if path.exists()])
         self._tracker.finish("FINISHED")
         self._tracker = None
+
+    def _save_model(self, weights: Path, folder: Path, mlflow_model: Model) -> None:
+        validation: AnnotatedDataset = self._catalog.load("validation_set")
+        task_model, example = self._parameters.task_model, validation.images[0].image
+        save_model(folder, mlflow_model, task_model, validation.categories, weights, example)
 
     @hook_impl
     def on_pipeline_error(self) -> None:

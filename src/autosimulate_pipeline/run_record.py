@@ -9,7 +9,7 @@ from typing import Any
 from kedro.io import CatalogProtocol
 
 from autosimulate_pipeline.configuration import ConfigurationError, Parameters, flattened
-from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.datasets.atomic import reading, replacing
 from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
 from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
@@ -24,7 +24,9 @@ def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
     path = folder / RECORD_NAME
     if not path.exists():
         return
-    recorded, wanted = json.loads(path.read_text()), _settings(pipeline, parameters)
+    with reading(path):
+        recorded = json.loads(path.read_text())
+    wanted = _settings(pipeline, parameters)
     changed = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
     if changed:
         changes = ", ".join(f"{key}: {recorded.get(key)!r} → {wanted.get(key)!r}" for key in changed[:3])

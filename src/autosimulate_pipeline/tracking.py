@@ -6,15 +6,37 @@ same process cannot log into the wrong run.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.model_logging import log_model_once
+from autosimulate_pipeline.run_lock import locked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import Model
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # by default 7: four minutes for a server that is away
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
+
+logger = logging.getLogger(__name__)
+
+RELATIVE_SQLITE = "sqlite:///"
+STEP_METRIC = "images_rendered"
+"""Every iteration has it."""
 
 MAX_PARAMS_PER_BATCH = 100
 MAX_PARAM_LENGTH = 6000
@@ -31,89 +53,184 @@ class TrackingSettings(BaseModel):
     )
     experiment: str = Field("autosimulate", description="MLflow's, made if there is none")
 
+    @property
+    def is_file_of_project(self) -> bool:
+        """Whether it is a relative SQLite file."""
+        return self.tracking_uri.startswith(RELATIVE_SQLITE) and not self.tracking_uri.startswith(f"{RELATIVE_SQLITE}/")
+
 
 class Tracker:
-    """One MLflow run, created, or gone on with where `run_id_file` names one that still exists."""
+    """One MLflow run: made, or gone on with where `run_id_file` names one that still exists.
 
-    def __init__(self, settings: TrackingSettings, project: Path, run: str, run_id_file: Path) -> None:
-        from mlflow import MlflowClient  # slow to import, and not needed where tracking is off
-        from mlflow.entities import RunStatus
-        from mlflow.exceptions import MlflowException
+    What is told twice is there once, so that a run which was killed can tell everything again. Where MLflow is away or
+    refuses, a warning says so and no method raises: a later call, or the same command, makes up for what was missed.
 
-        uri = settings.tracking_uri.replace("sqlite:///", f"sqlite:///{project}/") if _is_relative(settings) else ""
-        self._client = MlflowClient(uri or settings.tracking_uri)
-        experiment = self._client.get_experiment_by_name(settings.experiment)
-        artifacts = (project / "mlartifacts").as_uri() if _is_relative(settings) else None
-        experiment_id = (
-            experiment.experiment_id
-            if experiment is not None
-            else self._client.create_experiment(settings.experiment, artifacts)
-        )
-        self.is_resumed = False
-        try:
-            self.run_id = run_id_file.read_text().strip()
-            self._client.update_run(self.run_id, RunStatus.to_string(RunStatus.RUNNING))
-            self.is_resumed = True
-        except (FileNotFoundError, MlflowException):
-            self.run_id = self._client.create_run(experiment_id, run_name=run).info.run_id
-            run_id_file.parent.mkdir(parents=True, exist_ok=True)
-            run_id_file.write_text(self.run_id)
-        self._num_logged = (
-            len(self._client.get_metric_history(self.run_id, "images_rendered")) if self.is_resumed else 0
-        )
+    Args:
+        project: the folder that a relative SQLite file lies in.
+        run: its name in MLflow.
+        parameters: by dotted key.
+    """
 
-    def log_parameters(self, parameters: dict[str, Any], tags: dict[str, str]) -> None:
-        """Parameters by dotted key, once; a resumed run has them already."""
-        from mlflow.entities import Param, RunTag
+    def __init__(
+        self,
+        settings: TrackingSettings,
+        project: Path,
+        run: str,
+        run_id_file: Path,
+        parameters: Mapping[str, Any],
+        tags: Mapping[str, str],
+    ) -> None:
+        self._settings, self._project, self._run, self._run_id_file = settings, project, run, run_id_file
+        self._parameters, self._tags = parameters, tags
+        self._client: MlflowClient | None = None
+        self._is_away = False
+        with self._patience():
+            self._open()
 
-        if self.is_resumed:
-            return
-        entries = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in parameters.items()]
-        for start in range(0, len(entries), MAX_PARAMS_PER_BATCH):
-            self._client.log_batch(self.run_id, params=entries[start : start + MAX_PARAMS_PER_BATCH])
-        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    def missing_steps(self, num_steps: int) -> list[int]:
+        """Those of the steps so far that have no metrics in MLflow yet; none where it is away."""
+        with self._patience():
+            self._open()
+            return [step for step in range(num_steps) if step not in self._logged_steps]
+        return []
 
-    def log_metrics(self, metrics: dict[str, float], step: int) -> None:
-        """One point of each metric; a step that was logged before a crash is not logged twice."""
-        from mlflow.entities import Metric
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> bool:
+        """One point of each metric, all of them or none; whether MLflow took them."""
+        with self._patience():
+            _log(self._open(), self._run_id, metrics, step)
+            self._logged_steps.add(step)
+            return True
+        return False
 
-        if step < self._num_logged:
-            return
-        now = int(time.time() * 1000)
-        self._client.log_batch(self.run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+    def log_summary(self, metrics: Mapping[str, float], artifacts: Sequence[Path]) -> None:
+        """What holds for the run as a whole, and the files that belong to it; the metrics last: they mark the end."""
+        with self._patience():
+            client = self._open()
+            if not _has(client, self._run_id, metrics):
+                for path in artifacts:
+                    client.log_artifact(self._run_id, str(path))
+                _log(client, self._run_id, metrics, 0)
 
-    def log_summary(self, metrics: dict[str, float], artifacts: list[Path]) -> None:
-        """What holds for the run as a whole, and the files that belong to it."""
-        if self._log_new(self.run_id, metrics):
-            for path in artifacts:
-                self._client.log_artifact(self.run_id, str(path))
+    def log_model(self, save: Callable[[Path, Model], None]) -> None:
+        """The run's model, which `save` writes to a new folder, once."""
+        with self._patience():
+            log_model_once(self._open(), self._run_id, save)
 
-    def adopt(self, run_id_file: Path, metrics: dict[str, float]) -> None:
+    def adopt(self, run_id_file: Path, metrics: Mapping[str, float]) -> None:
         """MLflow's pages show another run below this one, with these metrics; a run that is gone is left out."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            run_id = run_id_file.read_text().strip()
-            self._client.get_run(run_id)
-        except (FileNotFoundError, MlflowException):
-            return
-        self._client.set_tag(run_id, "mlflow.parentRunId", self.run_id)
-        self._log_new(run_id, metrics)
+        with self._patience():
+            client = self._open()
+            run_id = _noted(client, run_id_file)
+            if run_id is not None:
+                client.set_tag(run_id, "mlflow.parentRunId", self._run_id)
+                if not _has(client, run_id, metrics):
+                    _log(client, run_id, metrics, 0)
 
     def finish(self, status: str) -> None:
         """The run is over: FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(self.run_id, status)
+        with self._patience():
+            self._open().set_terminated(self._run_id, status)
 
-    def _log_new(self, run_id: str, metrics: dict[str, float]) -> bool:
-        """Whether there was anything to log: the run did not have just these values."""
-        from mlflow.entities import Metric
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """What fails within is told in one line and goes no further."""
+        try:
+            yield
+            self._is_away = False
+        except Exception as failure:  # of MLflow, of the driver of a database, of a network
+            if not self._is_away:
+                logger.warning(
+                    "MLflow is away (tracking_uri in mlflow.yml; %s). The run goes on; the same command tells MLflow "
+                    "later what it has missed.",
+                    shorten(re.sub("//[^/@ ]*@", "//", str(failure)), 200, placeholder=" …"),  # no password
+                )
+            self._is_away = True
 
-        if metrics.items() <= self._client.get_run(run_id).data.metrics.items():
-            return False
-        now = int(time.time() * 1000)
-        self._client.log_batch(run_id, metrics=[Metric(key, value, now, 0) for key, value in metrics.items()])
-        return True
+    def _open(self) -> MlflowClient:
+        """The client, once the run is there with its parameters and tags."""
+        if self._client is not None:
+            return self._client
+        from mlflow import MlflowClient  # slow to import, and not needed where tracking is off
+        from mlflow.entities import Param, RunTag
+
+        _silence_mlflow()
+        uri, artifacts = self._settings.tracking_uri, None
+        if self._settings.is_file_of_project:
+            database = self._project / uri.removeprefix(RELATIVE_SQLITE)
+            _create_database(database)
+            uri, artifacts = f"{RELATIVE_SQLITE}{database}", (self._project / "mlartifacts").as_uri()
+        client = MlflowClient(uri)
+        experiment = client.get_experiment_by_name(self._settings.experiment)
+        experiment_id = (
+            experiment.experiment_id
+            if experiment is not None
+            else client.create_experiment(self._settings.experiment, artifacts)
+        )
+        self._run_id = _noted(client, self._run_id_file) or self._begun(client, experiment_id)
+        client.update_run(self._run_id, "RUNNING")
+        there = client.get_run(self._run_id).data.params
+        entries = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in self._parameters.items()]
+        missing = [entry for entry in entries if entry.key not in there]
+        for start in range(0, len(missing), MAX_PARAMS_PER_BATCH):
+            client.log_batch(self._run_id, params=missing[start : start + MAX_PARAMS_PER_BATCH])
+        client.log_batch(self._run_id, tags=[RunTag(key, value) for key, value in self._tags.items()])
+        self._logged_steps = {point.step for point in client.get_metric_history(self._run_id, STEP_METRIC)}
+        self._client = client
+        return client
+
+    def _begun(self, client: MlflowClient, experiment_id: str) -> str:
+        """The id of a new run, now noted; or of one whose maker was killed before that: it has no parameters yet."""
+        killed = client.search_runs(
+            [experiment_id], f"attributes.run_name = '{self._run}' and attributes.status = 'RUNNING'"
+        )
+        empty = [run for run in killed if not run.data.params]
+        run = empty[0] if empty else client.create_run(experiment_id, run_name=self._run)
+        with replacing(self._run_id_file) as draft:
+            draft.write_text(run.info.run_id)
+        return run.info.run_id
 
 
-def _is_relative(settings: TrackingSettings) -> bool:
-    return settings.tracking_uri.startswith("sqlite:///") and not settings.tracking_uri.startswith("sqlite:////")
+def _noted(client: MlflowClient, run_id_file: Path) -> str | None:
+    """The id in the file, if MLflow has that run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id_file.read_text().strip())
+    except FileNotFoundError:
+        return None
+    except MlflowException as failure:
+        if failure.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # all else: MLflow is away
+            return None
+        raise
+    return run.info.run_id if run.info.lifecycle_stage == "active" else None
+
+
+def _has(client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> bool:
+    """Whether the run has just these values."""
+    return metrics.items() <= client.get_run(run_id).data.metrics.items()
+
+
+def _log(client: MlflowClient, run_id: str, metrics: Mapping[str, float], step: int) -> None:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+
+
+def _silence_mlflow() -> None:
+    """What fails is told by us, in one line and soon: MLflow would print tracebacks, and try for minutes."""
+    from mlflow.store.db import utils
+
+    for name in (utils.__name__, "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    utils.MAX_RETRY_COUNT = 2
+
+
+def _create_database(path: Path) -> None:
+    """An empty MLflow database, whole or not at all; MLflow's migrations take seconds, and none survives a kill."""
+    from mlflow import MlflowClient
+
+    with locked(path.with_name(f"{path.name}-lock")):
+        if not path.exists():
+            with replacing(path) as draft:
+                MlflowClient(f"{RELATIVE_SQLITE}{draft}").search_experiments()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import subprocess
@@ -70,26 +69,20 @@ def run_trials(
 def run_trial(trial: Trial, *choices: str) -> str | None:
     """None, or what a failed `kedro run` said last; `choices` are more arguments of it.
 
-    Waits while a process is at this run already: one that outlives its killed worker, on any machine that shares the
-    project's folder. The lock is that process's own and ends with it.
+    That process waits while another is at this run already: one that outlives its killed worker, on any machine.
     """
     failed = f"[bold red]failed:[/] {trial.run}"
     if not trial.project.is_dir():
         return f"{failed}, {socket.gethostname()} has no {trial.project}: all machines must share it"
-    lock_file = trial.file("08_reporting", ".lock")
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with lock_file.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        finished = subprocess.run(
-            [sys.executable, "-m", "kedro", "run", *trial.arguments, *choices],
-            cwd=trial.project,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many trials as cores: more threads only wait for each other
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            pass_fds=[lock.fileno()],
-        )
+    finished = subprocess.run(
+        [sys.executable, "-m", "kedro", "run", *trial.arguments, *choices],
+        cwd=trial.project,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many trials as cores: more threads only wait for each other
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if not finished.returncode:
         return None
     last_lines = "\n".join(finished.stdout.splitlines()[-NUM_LAST_LINES:])

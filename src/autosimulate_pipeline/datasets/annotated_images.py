@@ -9,7 +9,7 @@ from kedro.io import AbstractDataset
 
 from autosimulate_pipeline.annotations import read_bop, read_coco, read_objects, write_bop, write_coco
 from autosimulate_pipeline.annotations.bop_files import OBJECTS
-from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.datasets.atomic import reading, replacing
 from autosimulate_pipeline.records import AnnotatedDataset
 
 
@@ -28,9 +28,10 @@ class AnnotatedImagesDataset(AbstractDataset[AnnotatedDataset, AnnotatedDataset]
 
     def load(self) -> AnnotatedDataset:
         folder = Path(self._filepath)
-        if (folder / OBJECTS).is_file():
-            return read_bop(folder, read_objects(folder), allow_empty=True)
-        return read_coco(folder, allow_empty=True)
+        with reading(folder):
+            if (folder / OBJECTS).is_file():
+                return read_bop(folder, read_objects(folder), allow_empty=True)
+            return read_coco(folder, allow_empty=True)
 
     def save(self, data: AnnotatedDataset) -> None:
         with replacing(Path(self._filepath)) as draft:

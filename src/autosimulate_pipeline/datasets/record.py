@@ -9,8 +9,9 @@ from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 from kedro_datasets._typing import JSONPreview
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
-from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.datasets.atomic import reading, replacing
 
 
 class RecordDataset(AbstractDataset[Any, Any]):
@@ -26,16 +27,14 @@ class RecordDataset(AbstractDataset[Any, Any]):
         self._record = record
         self.metadata = metadata
 
-    @property
-    def _adapter(self) -> TypeAdapter[Any]:
-        return TypeAdapter(load_obj(self._record))
-
     def load(self) -> Any:
-        return self._adapter.validate_json(Path(self._filepath).read_bytes())
+        adapter: TypeAdapter[Any] = TypeAdapter(load_obj(self._record))
+        with reading(Path(self._filepath)):
+            return adapter.validate_json(Path(self._filepath).read_bytes())
 
     def save(self, data: Any) -> None:
         with replacing(Path(self._filepath)) as draft:
-            draft.write_bytes(self._adapter.dump_json(data, indent=1) + b"\n")
+            draft.write_bytes(to_json(data, indent=1) + b"\n")  # NaN and Infinity as such: the record takes no null
 
     def preview(self) -> JSONPreview:
         """What Kedro-Viz shows: the record as JSON."""

@@ -9,7 +9,7 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.datasets.atomic import reading, replacing
 
 
 class ScenesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
@@ -24,7 +24,8 @@ class ScenesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:
-        return pd.read_parquet(Path(self._filepath))
+        with reading(Path(self._filepath)):
+            return pd.read_parquet(Path(self._filepath))
 
     def save(self, data: pd.DataFrame) -> None:
         with replacing(Path(self._filepath)) as draft:

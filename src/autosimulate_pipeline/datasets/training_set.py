@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,10 +26,7 @@ class TrainingSetDataset(AbstractDataset[TrainingSet, Path]):
         return Path(self._filepath)
 
     def save(self, data: TrainingSet) -> None:
-        folder = Path(self._filepath)
-        for torn in folder.parent.glob(f".{folder.name}.*.part"):  # of a process that was killed; it may be large
-            shutil.rmtree(torn)
-        with replacing(folder) as draft:
+        with replacing(Path(self._filepath)) as draft:
             write_training_set(data, draft)
 
     def _exists(self) -> bool:

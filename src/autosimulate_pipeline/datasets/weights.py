@@ -9,7 +9,7 @@ from kedro.io import AbstractDataset
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.datasets.atomic import reading, replacing
 
 
 class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):
@@ -24,7 +24,8 @@ class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):
         self.metadata = metadata
 
     def load(self) -> dict[str, Tensor]:
-        return load_file(Path(self._filepath))
+        with reading(Path(self._filepath)):
+            return load_file(Path(self._filepath))
 
     def save(self, data: dict[str, Tensor]) -> None:
         with replacing(Path(self._filepath)) as draft:
