@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
 import torch
@@ -19,6 +20,10 @@ from kedro.framework.startup import bootstrap_project
 from pycocotools.coco import COCO
 from safetensors.torch import load_file
 
+from autosimulate_pipeline.annotations import read_coco
+from autosimulate_pipeline.model_from_code import table_of
+from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.task_models import TaskModelSettings, build_task_model
 from conftest import Kedro
 
 RUN = "smoke-autosimulate"
@@ -89,12 +94,19 @@ def test_mlflow_holds_one_point_per_iteration(smoke: str, project: Path, summary
         ((run_id, status),) = database.execute("SELECT run_uuid, status FROM runs WHERE name = ?", (RUN,)).fetchall()
         metrics = database.execute("SELECT key, step, value FROM metrics WHERE run_uuid = ?", (run_id,)).fetchall()
         params = dict(database.execute("SELECT key, value FROM params WHERE run_uuid = ?", (run_id,)))
+        tags = dict(database.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,)))
     keys = {key for key, _, _ in metrics}
     history = sorted((step, value) for key, step, value in metrics if key == "val/mIoU")
     assert history == list(enumerate(pytest.approx(value) for value in summary["val_miou"]))
     assert {"val/mAP", "val/loss", "images_rendered", "psi/cube_x", "psi/cube_material/metal"} <= keys
     assert {"seconds/render", "hypergradient/solver_steps", "test/mAP/learned"} <= keys
     assert params["loop.num_images"] == "8"
+    assert [tags[key] for key in ("method", "experiment", "mode", "seed")] == [
+        "autosimulate",
+        "clevr_smoke",
+        "recommended",
+        "0",
+    ]
     assert status == "FINISHED"
 
 
@@ -143,6 +155,20 @@ def test_second_run_has_nothing_to_do(smoke: str, project: Path, kedro: Kedro) -
     assert again.returncode == 0, again.stderr
     assert "iteration " not in again.stdout
     assert fingerprint(project, "01_raw", "02_intermediate", "03_primary", "06_models", "07_model_output") == before
+
+
+def test_mlflow_has_the_network_of_the_run_once(smoke: str, project: Path) -> None:
+    """Whether the run has been repeated by now or not."""
+    mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
+    run_id = (project / "data/08_reporting" / RUN / "mlflow_run_id").read_text()
+    (model,) = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
+    assert model.status == "READY"
+    validation = read_coco(project / "data/01_raw" / RUN / "validation")
+    found = mlflow.pyfunc.load_model(f"runs:/{run_id}/task_model").predict(validation.images[0].image[None])
+    task_model = build_task_model(validation.categories, TaskModelSettings(input_size=32, base_channels=8))
+    weights = load_file(project / "data/06_models" / RUN / "polished.safetensors")
+    first = AnnotatedDataset(validation.categories, validation.images[:1])
+    pd.testing.assert_frame_equal(found, table_of(task_model.predict(weights, first), validation.categories))
 
 
 def test_run_that_lost_its_end_goes_on_to_the_same_bytes(smoke: str, project: Path, kedro: Kedro) -> None:

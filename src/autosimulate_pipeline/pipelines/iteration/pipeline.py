@@ -102,11 +102,14 @@ def create_pipeline(method: str, num_iterations: int, training_window: int, is_p
 def draw_cycle(num_iterations: int) -> MermaidPreview:
     """What Kedro-Viz shows of the node that starts the loop: the cycle that the graph has unrolled."""
     return MermaidPreview(
-        content=f"""flowchart LR
-    psi(["p_ψ, the simulator's distribution"]) --> sample["sample-parameters"] -- scenes --> render["render-dataset"]
-    render -- annotated images --> train["train-task-model"] -- θ --> evaluate["evaluate-validation"]
-    evaluate -- ∇L_val --> hypergradient["compute-hypergradient"] -- "moves ψ, {num_iterations} times" --> psi
+        content=f"""flowchart TD
+    psi(["p_ψ of the simulator"]) --> sample["sample-parameters"]
+    sample -- scenes --> render["render-dataset"]
+    render -- annotated images --> train["train-task-model"]
+    train -- θ --> evaluate["evaluate-validation"]
     validation[("validation images")] --> evaluate
+    evaluate -- ∇L_val --> hypergradient["compute-hypergradient"]
+    hypergradient -- "moves ψ, {num_iterations} times" --> psi
 """
     )
 
