@@ -1,8 +1,9 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke grid test lint viz mlflow bench lock clean-run
+.PHONY: help setup run smoke grid test lint audit docs viz mlflow bench lock clean-run
 
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+export NO_MKDOCS_2_WARNING := 1
 KEDRO := .venv/bin/kedro
 PYTHON := .venv/bin/python
 GRID ?= paper
@@ -30,6 +31,13 @@ lint: setup ## ruff, mypy, import contracts
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+audit: setup ## what the Python Packaging Authority knows to be vulnerable among the pinned packages; needs a network
+	@.venv/bin/uv tool run pip-audit@2.10.1 --requirement requirements.lock --disable-pip
+
+docs: setup ## the documentation as a site, site/index.html; the notebooks run first (minutes), nothing is fetched
+	@$(PYTHON) scripts/execute_notebooks.py
+	@.venv/bin/mkdocs build --quiet
 
 viz: setup ## the graph of three iterations in a browser, with previews of the run named autosimulate
 	@$(KEDRO) viz run --host 127.0.0.1 --params loop.num_iterations=3,run=autosimulate
