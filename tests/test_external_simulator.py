@@ -278,8 +278,8 @@ def pipe(_answer: dict[str, Any], folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (lambda answer, _: answer.pop("info"), "annotations.json: info: field required"),
-        (lambda answer, _: answer["info"].update(protocol_version=2), "info.protocol_version: input should be 1"),
+        (lambda answer, _: answer.pop("info"), "annotations.json: info: Field required"),
+        (lambda answer, _: answer["info"].update(protocol_version=2), "info.protocol_version: Input should be 1"),
         (lambda answer, _: answer["images"].pop(), "image ids must be those of the scenes, 1 to 2, missing [2]"),
         (lambda answer, _: answer["images"].append({**answer["images"][0], "id": 7}), "1 to 2, got [7]"),
         (lambda answer, _: answer["images"].append(answer["images"][0]), "1 to 2, got one twice"),
@@ -293,7 +293,7 @@ def pipe(_answer: dict[str, Any], folder: Path) -> None:
         (lambda answer, _: answer["images"][0].update(width=64), "must be 64x48 as in annotations.json, got 48x48"),
         (lambda answer, _: answer["images"][0].update(width=10**6), "images.0.width"),
         (lambda answer, _: answer["annotations"][0].update(category_id=3), "category_id must be one of [1, 2], got 3"),
-        (lambda answer, _: answer["annotations"][1].pop("segmentation"), "annotations.1.segmentation: field required"),
+        (lambda answer, _: answer["annotations"][1].pop("segmentation"), "annotations.1.segmentation: Field required"),
         (lambda answer, _: answer["annotations"][0].update(segmentation=[]), "annotations.0.segmentation"),
         (lambda answer, _: answer["annotations"][0].update(bbox=[float("nan")] * 4), "bbox"),
         (lambda answer, _: answer["annotations"][0].update(bbox=[0, 0, 3, 3]), "bbox"),

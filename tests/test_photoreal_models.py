@@ -158,7 +158,7 @@ def test_textures_outside_the_folder_are_refused(tmp_path: Path) -> None:
 
 def test_texture_bomb_is_refused_undecoded(tmp_path: Path) -> None:
     path = write_textured(tmp_path, size=(8193, 1))
-    with pytest.raises(ValueError, match="at most 8192 pixels"):
+    with pytest.raises(ValueError, match="at most 8192 px a side"):
         read_mesh(path, 1, "wedge", 1000)
 
 

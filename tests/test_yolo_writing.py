@@ -94,8 +94,8 @@ BROKEN = {
     "five numbers": ("labels/train/000000.txt", "0 0.5 0.5 0.2 0.2 1\n", "000000.txt:1 must be a class below 2"),
     "words": ("labels/train/000000.txt", "no 0.5 0.5 0.2 0.2\n", "000000.txt:1 must be a class and four numbers"),
     "labels without an image": ("labels/train/000009.txt", "", "000009.txt must have an image in"),
-    "an image that is none": ("images/train/000000.png", "text", "000000.png must be an image"),
-    "no val": ("data.yaml", "train: images/train\nnames: [no, yes]\n", "data.yaml must have train, val and names"),
+    "an image that is none": ("images/train/000000.png", "text", "000000.png must be a PNG or JPEG image"),
+    "no val": ("data.yaml", "train: images/train\nnames: [no, yes]\n", "data.yaml: val: Field required"),
     "a gap in the classes": (
         "data.yaml",
         "train: images/train\nval: images/val\nnames: {0: a, 2: b}\n",

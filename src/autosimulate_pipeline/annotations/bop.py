@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from autosimulate_pipeline.annotations import bop_files
+from autosimulate_pipeline.annotations import bop_files, checked_files
 from autosimulate_pipeline.annotations.bop_files import Pictures, Scene, find_pictures
+from autosimulate_pipeline.annotations.checked_files import is_name
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
@@ -124,22 +125,22 @@ def _annotated_image(
 ) -> AnnotatedImage:
     """The image with those of its instances that are left, from their `entries` in scene_gt.json."""
     poses, extents, camera = scene.poses[image_id], scene.extents[image_id], scene.cameras[image_id]
-    pixels = bop_files.read_pixels(pictures.photograph, "RGB").astype(np.uint8)
+    pixels = checked_files.read_pixels(pictures.photograph.path, "RGB")
     size = pixels.shape[:2]
     overlay = np.zeros(size, dtype=np.uint8)
     left = list(range(len(entries)))  # positions in `entries`
     if pictures.visible_masks is not None:
         for number, picture in enumerate(pictures.visible_masks, start=1):
-            overlay[bop_files.read_pixels(picture) > 0] = number
+            overlay[checked_files.read_pixels(picture.path) > 0] = number
         overlay, visible = visible_instances(overlay)
         left = [number - 1 for number in visible]
     full_masks = depth_mm = None
     if pictures.full_masks is not None:
         full_masks = np.zeros((len(left), *size), dtype=bool)
         for mask, position in zip(full_masks, left, strict=True):
-            mask[:] = bop_files.read_pixels(pictures.full_masks[position]) > 0
+            mask[:] = checked_files.read_pixels(pictures.full_masks[position].path) > 0
     if pictures.depth is not None:
-        depth_mm = (bop_files.read_pixels(pictures.depth) * camera.depth_scale).astype(np.float32)
+        depth_mm = (checked_files.read_pixels(pictures.depth.path) * camera.depth_scale).astype(np.float32)
     chosen = [entries[position] for position in left]
     return AnnotatedImage(
         pixels,
@@ -173,8 +174,8 @@ def _kept_entries(scene: Scene, image_id: int, object_ids: tuple[int, ...]) -> l
 
 def check_objects(object_ids: Iterable[int], names: Iterable[str]) -> None:
     ids, categories = tuple(object_ids), tuple(names)
-    num_different = len(set(ids)) if len(set(ids)) == len(set(categories)) == len(ids) else 0
-    if not 0 < num_different <= _MAX_CATEGORIES or min(ids) < 0 or max(ids) > _MAX_OBJECT_ID or "" in categories:
+    num_different = len(set(ids)) if len(set(ids)) == len(set(filter(is_name, categories))) == len(ids) else 0
+    if not 0 < num_different <= _MAX_CATEGORIES or min(ids) < 0 or max(ids) > _MAX_OBJECT_ID:
         raise ValueError(
             f"objects must be 1 to {_MAX_CATEGORIES} different ids from 0 to {_MAX_OBJECT_ID} with different names, "
             f"got {ids} named {categories}"

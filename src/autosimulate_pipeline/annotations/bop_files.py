@@ -12,23 +12,19 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from autosimulate_pipeline.annotations.checked_files import Name, check_file, read_header, read_json
 
 SCENE_GT = "scene_gt.json"
 SCENE_GT_INFO = "scene_gt_info.json"
 SCENE_CAMERA = "scene_camera.json"
 OBJECTS = "objects.json"
 
-_MAX_JSON_BYTES = 200_000_000
-_MAX_SIDE = 8192  # pixels; a larger image is more likely a decompression bomb than a photograph
 _MAX_REACH = 1e6  # pixels; a box from further away is no box of this image
 # Of the entries of R Rᵀ. BOP's own LM-O has rotations that are off by up to 0.0096 (the can's scale by 1.0045), and its
 # boxes were rendered with them as they are.
 _ROTATION_TOLERANCE = 0.02
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 # Pillow's names; 16-bit PNGs are "I" or "I;16", depending on its version.
 _PHOTOGRAPH_MODES = ("L", "P", "RGB", "RGBA")
@@ -70,7 +66,7 @@ class Camera(_Record):
 _POSES = TypeAdapter(dict[_Id, list[Pose]])
 _EXTENTS = TypeAdapter(dict[_Id, list[Extent]])
 _CAMERAS = TypeAdapter(dict[_Id, Camera])
-_NAMES = TypeAdapter(dict[_Id, Annotated[str, Field(min_length=1)]])
+_NAMES = TypeAdapter(dict[_Id, Name])
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ def read_objects(folder: Path) -> dict[int, str]:
     Raises:
         FileNotFoundError, ValueError: if the file is missing or something in it is wrong.
     """
-    return {int(key): name for key, name in _read_json(folder, folder / OBJECTS, _NAMES).items()}
+    return {int(key): name for key, name in read_json(folder / OBJECTS, folder, _NAMES).items()}
 
 
 def read_scene(root: Path, image_ids: Collection[int] | None) -> Scene:
@@ -123,9 +119,10 @@ def read_scene(root: Path, image_ids: Collection[int] | None) -> Scene:
         FileNotFoundError, ValueError: as `read_bop` says.
     """
     folder = _scene_folder(root)
-    poses = _by_image(_read_json(root, folder / SCENE_GT, _POSES))
-    extents = _by_image(_read_json(root, folder / SCENE_GT_INFO, _EXTENTS))
-    cameras = _by_image(_read_json(root, folder / SCENE_CAMERA, _CAMERAS))
+    poses = _by_image(read_json(folder / SCENE_GT, root, _POSES))
+    needed = ": it holds each instance's box and visible fraction"
+    extents = _by_image(read_json(folder / SCENE_GT_INFO, root, _EXTENTS, needed))
+    cameras = _by_image(read_json(folder / SCENE_CAMERA, root, _CAMERAS))
     for name, ids in ((SCENE_GT_INFO, extents.keys()), (SCENE_CAMERA, cameras.keys())):
         if ids != poses.keys():
             image_id = min(ids ^ poses.keys())
@@ -175,34 +172,13 @@ def find_pictures(scene: Scene, image_id: int, entries: Collection[int]) -> Pict
     )
 
 
-def read_pixels(picture: Picture, mode: str | None = None) -> NDArray[np.uint8 | np.uint16 | np.bool_]:
-    """The decoded pixels, converted to Pillow's `mode` if given.
-
-    Raises:
-        ValueError: if the file is cut off or damaged.
-    """
-    try:
-        with Image.open(picture.path, formats=("PNG", "JPEG")) as opened:
-            return np.asarray(opened.convert(mode) if mode else opened)
-    except _UNREADABLE as error:
-        raise ValueError(f"{picture.path} must be a PNG or JPEG image: {error}") from None
-
-
 def _picture(root: Path, path: Path, modes: tuple[str, ...]) -> Picture:
     """The image file at this path, which must be there, in `root` and in one of Pillow's `modes`."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {path.parent.name}/ must hold all of {SCENE_GT}, or not exist")
-    _check_inside(root, path)
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as opened:  # reads the header, decodes nothing
-            mode, size = opened.mode, opened.size
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} must be a PNG or JPEG image: {error}") from None
-    if max(size) > _MAX_SIDE:
-        raise ValueError(f"{path} must be at most {_MAX_SIDE} px a side, got {size[0]}x{size[1]}")
-    if mode not in modes:
-        raise ValueError(f"{path} must be of Pillow's mode {' or '.join(modes)}, got {mode}")
-    return Picture(path, size)
+    check_file(path, root, f": {path.parent.name}/ must hold all of {SCENE_GT}, or not exist")
+    header = read_header(path)
+    if header.mode not in modes:
+        raise ValueError(f"{path} must be of Pillow's mode {' or '.join(modes)}, got {header.mode}")
+    return Picture(path, header.size)
 
 
 def _of_size(photograph: Picture, picture: Picture) -> Picture:
@@ -223,26 +199,6 @@ def _scene_folder(root: Path) -> Path:
             f"{root} must be one scene folder or hold one, got {scenes[0].name}, {scenes[1].name} and so on"
         )
     return scenes[0] if scenes else root
-
-
-def _read_json(root: Path, path: Path, wanted: TypeAdapter[_Content]) -> _Content:
-    if not path.is_file():
-        needed = ": it holds each instance's box and visible fraction" if path.name == SCENE_GT_INFO else ""
-        raise FileNotFoundError(f"{path} is missing{needed}")
-    _check_inside(root, path)
-    if path.stat().st_size > _MAX_JSON_BYTES:
-        raise ValueError(f"{path} must have at most {_MAX_JSON_BYTES} bytes, got {path.stat().st_size}")
-    try:
-        return wanted.validate_json(path.read_bytes(), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])[:80] or "content"
-        raise ValueError(f"{path}: {place.encode('unicode_escape').decode()}: {first['msg']}") from None
-
-
-def _check_inside(root: Path, path: Path) -> None:
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise ValueError(f"{path} must stay inside {root}, got a link out of it")
 
 
 def _by_image(content: dict[str, _Content]) -> dict[int, _Content]:

@@ -1,35 +1,84 @@
 """Whether a dataset's folder is what its format's publisher says: COCO, YOLO or BOP.
 
-COCO is opened by pycocotools, not by our own reader. YOLO is held against Ultralytics' documentation of detection
-datasets (see yolo_writing.py), BOP against bop_toolkit's (see bop.py).
+COCO is opened by pycocotools too, once our own reader has found nothing in it that pycocotools could stumble over. YOLO
+is held against Ultralytics' documentation of detection datasets (see yolo_writing.py), BOP against bop_toolkit's (see
+bop.py). Images are decoded; of BOP's many masks only the headers are read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import json
-import math
+import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from PIL import Image
 from pycocotools.coco import COCO
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from autosimulate_pipeline.annotations import bop_files
-from autosimulate_pipeline.annotations.coco import ANNOTATIONS, BOX_TOLERANCE, IMAGES, displayed_size
+from autosimulate_pipeline.annotations.checked_files import Name, check_file, read_json, read_pixels, read_text
+from autosimulate_pipeline.annotations.coco import (
+    ANNOTATIONS,
+    CocoAnnotation,
+    CocoFile,
+    CocoImage,
+    instance_mask,
+    read_coco_image,
+)
 from autosimulate_pipeline.annotations.labelled_folder import is_bop
 from autosimulate_pipeline.annotations.training_sets import SPLITS
 from autosimulate_pipeline.annotations.yolo_writing import DATA
-from autosimulate_pipeline.records import enclosing_box
 
 _TOLERANCE = 1e-5  # of shares written with six digits
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+_MAX_YAML_BYTES, _MAX_LABEL_BYTES = 200_000, 10_000_000  # YAML is slow to read
+
+
+class _CocoAnnotation(CocoAnnotation):
+    model_config = ConfigDict(strict=True)
+
+    area: float
+
+
+class _CocoFile(CocoFile):
+    annotations: list[_CocoAnnotation]  # type: ignore[assignment]  # a list of what CocoFile wants, and not changed
+
+
+class _YoloData(BaseModel):
+    """What data.yaml must hold; anything else in it is left alone."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    train: str
+    val: str
+    names: dict[int, Name] = Field(min_length=1)
+
+    @field_validator("names", mode="before")
+    @classmethod
+    def _by_number(cls, names: Any) -> Any:
+        return dict(enumerate(names)) if isinstance(names, list) else names
+
+
+class _BopCamera(BaseModel):
+    """What camera.json must hold."""
+
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
+
+    cx: float
+    cy: float
+    depth_scale: float
+    fx: float
+    fy: float
+    height: int
+    width: int
+
+
+_COCO_FILE, _BOP_CAMERA = TypeAdapter(_CocoFile), TypeAdapter(_BopCamera)
 
 
 @dataclass(frozen=True)
@@ -60,7 +109,7 @@ def check_dataset(folder: Path) -> Contents:
     elif is_bop(folder):
         name, splits = "bop", {folder.name: _check_scenes([folder], folder)}
     elif (folder / f"{SPLITS[0]}_pbr").is_dir():
-        _check_camera(folder / "camera.json")
+        read_json(folder / "camera.json", folder, _BOP_CAMERA)
         scenes = {split: sorted((folder / f"{split}_pbr").iterdir()) for split in SPLITS}
         name, splits = "bop", {split: _check_scenes(scenes[split], folder) for split in SPLITS}
     elif (folder / SPLITS[0] / ANNOTATIONS).is_file():
@@ -84,71 +133,76 @@ _Split = tuple[int, "Counter[str]"]
 
 def _check_coco(folder: Path) -> _Split:
     path = folder / ANNOTATIONS
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it says that it is loading
-            coco = COCO(path)
-        categories = {category["id"]: category["name"] for category in coco.loadCats(coco.getCatIds())}
-        if len(set(categories.values())) < len(coco.dataset["categories"]):
-            raise ValueError(f"{path}: ids and names of categories must differ, got one twice")
-        for kind, index in (("images", coco.imgs), ("annotations", coco.anns)):
-            if len(index) < len(coco.dataset[kind]):
-                raise ValueError(f"{path}: ids of {kind} must differ, got one twice")
-        for image in coco.imgs.values():
-            size = (image["width"], image["height"])
-            _check_size(folder / IMAGES / image["file_name"], size, folder)
-        counts = Counter(dict.fromkeys(categories.values(), 0))
-        for annotation in coco.anns.values():
-            _check_coco_annotation(coco, annotation, f"{path}: annotation {annotation['id']}")
-            counts[categories[annotation["category_id"]]] += 1
-    except (KeyError, TypeError, IndexError, AssertionError, json.JSONDecodeError) as failure:
-        raise ValueError(f"{path}: {type(failure).__name__}: {failure}") from None
-    return len(coco.imgs), counts
+    content = read_json(path, folder, _COCO_FILE)
+    names = {category.id: category.name for category in content.categories}
+    if len(set(names.values())) < len(content.categories):
+        raise ValueError(f"{path}: ids and names of categories must differ, got one twice")
+    images = {image.id: image for image in content.images}
+    for kind, num_different, num_all in (
+        ("images", len(images), len(content.images)),
+        ("annotations", len({annotation.id for annotation in content.annotations}), len(content.annotations)),
+    ):
+        if num_different < num_all:
+            raise ValueError(f"{path}: ids of {kind} must differ, got one twice")
+    for image in content.images:
+        read_coco_image(folder, image)
+    pycoco = COCO()
+    pycoco.dataset = content.model_dump()
+    with contextlib.redirect_stdout(io.StringIO()):  # it says that it is counting
+        pycoco.createIndex()
+    counts = Counter(dict.fromkeys(names.values(), 0))
+    for annotation in content.annotations:
+        where = f"{path}: annotation {annotation.id}"
+        if annotation.image_id not in images:
+            raise ValueError(f"{where}: image_id must be the id of an image, got {annotation.image_id}")
+        if annotation.category_id not in names:
+            raise ValueError(f"{where}: category_id must be one of {sorted(names)}, got {annotation.category_id}")
+        _check_coco_annotation(annotation, images[annotation.image_id], pycoco, where)
+        counts[names[annotation.category_id]] += 1
+    return len(images), counts
 
 
-def _check_coco_annotation(coco: COCO, annotation: Mapping[str, Any], where: str) -> None:
-    image = coco.imgs[annotation["image_id"]]
-    x, y, width, height = annotation["bbox"]
-    area, numbers = annotation["area"], (annotation["area"], x, y, width, height)
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-        raise ValueError(f"{where}: area and bbox must be finite numbers, got {numbers}")
-    if not (width > 0 and height > 0 and area > 0):
-        raise ValueError(f"{where}: width, height and area must be above 0, got {width}, {height}, {area}")
-    if annotation["category_id"] not in coco.cats:
-        raise ValueError(f"{where}: category_id must be one of {sorted(coco.cats)}, got {annotation['category_id']}")
-    if min(x, y) < 0 or x + width > image["width"] or y + height > image["height"]:
-        raise ValueError(f"{where}: bbox must stay inside {image['width']}x{image['height']}, got {annotation['bbox']}")
-    if annotation.get("segmentation"):
-        mask = coco.annToMask(annotation).astype(bool)
-        around = enclosing_box(mask) if mask.any() else None
-        if around is None or not np.allclose(around, annotation["bbox"], rtol=0, atol=BOX_TOLERANCE):
-            raise ValueError(f"{where}: bbox must be around the segmentation, {around}, got {annotation['bbox']}")
+def _check_coco_annotation(annotation: _CocoAnnotation, image: CocoImage, pycoco: COCO, where: str) -> None:
+    x, y, width, height = annotation.bbox
+    if not (width > 0 and height > 0 and annotation.area > 0):
+        got = f"{width:g}, {height:g}, {annotation.area:g}"
+        raise ValueError(f"{where}: width, height and area must be above 0, got {got}")
+    if min(x, y) < 0 or x + width > image.width or y + height > image.height:
+        box = list(annotation.bbox)
+        raise ValueError(f"{where}: bbox must stay inside {image.width}x{image.height}, got {box}")
+    if annotation.segmentation:
+        mask = instance_mask(annotation, (image.height, image.width), where)
+        if (pycoco.annToMask(pycoco.anns[annotation.id]) != mask).any():
+            raise ValueError(f"{where}: segmentation must be what pycocotools reads in it, got another mask")
 
 
 def _check_yolo(folder: Path) -> dict[str, _Split]:
     path = folder / DATA
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as failure:
+        content = _YoloData.model_validate(yaml.safe_load(read_text(path, folder, _MAX_YAML_BYTES)))
+    except (yaml.YAMLError, RecursionError) as failure:
         raise ValueError(f"{path} must be YAML: {' '.join(str(failure).split())}") from None
-    if not isinstance(content, dict) or not {"names", *SPLITS} <= content.keys():
-        raise ValueError(f"{path} must have train, val and names, got {content}")
-    names = content["names"]
-    by_class = dict(enumerate(names)) if isinstance(names, list) else names
-    if not isinstance(by_class, dict) or list(by_class) != list(range(len(by_class))) or not by_class:
-        raise ValueError(f"{path}: names must be a list, or number classes from 0, got {names}")
-    return {split: _check_yolo_split(folder, folder / str(content[split]), by_class) for split in SPLITS}
+    except ValidationError as failure:
+        error = failure.errors()[0]
+        place = ".".join(map(str, error["loc"])) or "content"
+        raise ValueError(f"{path}: {place}: {error['msg']}, got {reprlib.repr(error['input'])[:100]}") from None
+    if list(content.names) != list(range(len(content.names))):
+        raise ValueError(f"{path}: names must be a list, or number classes from 0, got {reprlib.repr(content.names)}")
+    return {split: _check_yolo_split(folder, folder / getattr(content, split), content.names) for split in SPLITS}
 
 
 def _check_yolo_split(root: Path, folder: Path, names: Mapping[int, str]) -> _Split:
-    if not folder.is_dir() or not folder.resolve().is_relative_to((root / "images").resolve()):
+    images, found = (root / "images").resolve(), folder.resolve()
+    if not found.is_dir() or not found.is_relative_to(images):
         raise ValueError(f"{root / DATA} must name folders in {root / 'images'}, got {folder}")
-    labels = root / "labels" / folder.relative_to(root / "images")
+    labels = root / "labels" / found.relative_to(images)
     counts = Counter(dict.fromkeys(names.values(), 0))
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
     for file in files:
-        _check_size(file, None, root)
+        check_file(file, root)
+        read_pixels(file)
         path = labels / f"{file.stem}.txt"
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(read_text(path, root, _MAX_LABEL_BYTES).splitlines(), start=1):
             counts[names[_check_yolo_line(line, len(names), f"{path}:{number}")]] += 1
     if strays := {path.stem for path in labels.iterdir()} - {path.stem for path in files}:
         raise ValueError(f"{labels / min(strays)}.txt must have an image in {folder}, got none")
@@ -160,9 +214,9 @@ def _check_yolo_line(line: str, num_classes: int, where: str) -> int:
     try:
         index, box = int(line.split()[0]), [float(number) for number in line.split()[1:]]
     except (ValueError, IndexError):
-        raise ValueError(f"{where} must be a class and four numbers, got {line!r}") from None
+        raise ValueError(f"{where} must be a class and four numbers, got {reprlib.repr(line)}") from None
     if len(box) != 4 or not 0 <= index < num_classes:
-        raise ValueError(f"{where} must be a class below {num_classes} and four numbers, got {line!r}")
+        raise ValueError(f"{where} must be a class below {num_classes} and four numbers, got {reprlib.repr(line)}")
     x, y, width, height = box
     for centre, side in ((x, width), (y, height)):
         is_inside = centre - side / 2 > -_TOLERANCE and centre + side / 2 < 1 + _TOLERANCE
@@ -188,27 +242,3 @@ def _check_scenes(scenes: Iterable[Path], root: Path) -> _Split:
                     box = extent.bbox_obj
                     raise ValueError(f"{folder}: image {image_id}: a visible object must have a box, got {box}")
     return num_images, counts
-
-
-def _check_camera(path: Path) -> None:
-    wanted = {"cx", "cy", "depth_scale", "fx", "fy", "height", "width"}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as failure:
-        raise ValueError(f"{path} must be JSON: {failure}") from None
-    if not isinstance(content, dict) or not wanted <= content.keys():
-        raise ValueError(f"{path} must have {', '.join(sorted(wanted))}, got {content}")
-
-
-def _check_size(path: Path, size: tuple[int, int] | None, folder: Path) -> None:
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(f"{path} must stay inside {folder}, got a way out of it")
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing")
-    try:
-        with Image.open(path) as opened:
-            found = displayed_size(opened)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as failure:
-        raise ValueError(f"{path} must be an image: {failure}") from None
-    if size is not None and found != size:
-        raise ValueError(f"{path} must be {size[0]}x{size[1]} as in {ANNOTATIONS}, got {found[0]}x{found[1]}")

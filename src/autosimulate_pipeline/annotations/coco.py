@@ -7,16 +7,23 @@ https://cocodataset.org/#format-data.
 
 from __future__ import annotations
 
-import struct
+import reprlib
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from pycocotools import mask as coco_mask
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
+from autosimulate_pipeline.annotations.checked_files import (
+    MAX_SIDE,
+    Name,
+    check_file,
+    read_header,
+    read_json,
+    read_pixels,
+)
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
@@ -29,47 +36,61 @@ from autosimulate_pipeline.records import (
 ANNOTATIONS = "annotations.json"
 IMAGES = "images"
 
-_MAX_SIDE = 8192  # pixels; a larger image is more likely a decompression bomb than a photograph
 _MAX_INSTANCES = 255  # of one image: the instance mask is uint8
 BOX_TOLERANCE = 2.0  # pixels: annotators' boxes come from polygon corners, ours from pixels
-_EXIF_ORIENTATION = 0x0112
-_EXIF_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class _Rle(_Record):
     size: tuple[int, int]
-    counts: Annotated[str, Field(pattern="^([P-o]{0,5}[0-O])+$")] | list[Annotated[int, Field(le=_MAX_SIDE**2)]]
+    counts: Annotated[str, Field(pattern="^([P-o]{0,5}[0-O])+$")] | list[int]
 
 
-class _Image(_Record):
+class CocoImage(_Record):
+    """An entry of `images`."""
+
     id: int
-    file_name: str = Field(min_length=1)
-    width: int = Field(ge=1, le=_MAX_SIDE)
-    height: int = Field(ge=1, le=_MAX_SIDE)
+    file_name: Name
+    width: int = Field(ge=1, le=MAX_SIDE)
+    height: int = Field(ge=1, le=MAX_SIDE)
 
 
-class _Annotation(_Record):
+_Segmentation = Annotated[
+    Annotated[_Rle, Tag("rle")] | Annotated[list[list[float]], Tag("polygons")],
+    Discriminator(lambda value: "polygons" if isinstance(value, list) else "rle"),
+]
+
+
+class CocoAnnotation(_Record):
+    """An entry of `annotations`."""
+
     id: int
     image_id: int
     category_id: int
-    segmentation: _Rle | list[list[float]] | None = None
+    segmentation: _Segmentation | None = None
     bbox: tuple[float, float, float, float]
     iscrowd: int = 0
 
 
-class _Category(_Record):
+class CocoCategory(_Record):
+    """An entry of `categories`."""
+
     id: int
-    name: str = Field(min_length=1)
+    name: Name
 
 
-class _Annotations(_Record):
-    images: list[_Image]
-    annotations: list[_Annotation]
-    categories: list[_Category] = Field(min_length=1, max_length=255)
+class CocoFile(_Record):
+    """What an annotations.json must hold; anything else in it is left alone."""
+
+    images: list[CocoImage]
+    annotations: list[CocoAnnotation]
+    categories: list[CocoCategory] = Field(min_length=1, max_length=255)
+
+
+_COCO_FILE = TypeAdapter(CocoFile)
 
 
 def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty: bool = False) -> AnnotatedDataset:
@@ -86,7 +107,7 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
         FileNotFoundError: if the folder, its annotations.json or an image is missing.
         ValueError: if something in it is wrong, named in one line.
     """
-    content = _read_annotations(folder / ANNOTATIONS)
+    content = read_coco_file(folder)
     for what, records in (("image", content.images), ("annotation", content.annotations)):
         if not records and not allow_empty:
             raise ValueError(f"{folder / ANNOTATIONS}: {what}s must hold at least 1 {what}, got 0")
@@ -95,7 +116,7 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
     has_masks = _first_without_mask(content) is None
     images = []
     for image in sorted(content.images, key=lambda image: image.id):
-        pixels = _read_image(folder, image)
+        pixels = read_coco_image(folder, image)
         annotate = _with_masks if has_masks else _with_boxes
         images.append(annotate(pixels, by_image[image.id], list(names), folder / ANNOTATIONS))
         progress(1)
@@ -104,28 +125,22 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
 
 def coco_image_files(folder: Path) -> list[Path]:
     """The image files of a COCO folder in the order in which `read_coco` has their images; errors as there."""
-    images = sorted(_read_annotations(folder / ANNOTATIONS).images, key=lambda image: image.id)
+    images = sorted(read_coco_file(folder).images, key=lambda image: image.id)
     return [folder / IMAGES / image.file_name for image in images]
 
 
 def coco_annotation_without_mask(folder: Path) -> int | None:
     """The id of an annotation that has a box and no segmentation, so that all of the folder are read as boxes."""
-    return _first_without_mask(_read_annotations(folder / ANNOTATIONS))
+    return _first_without_mask(read_coco_file(folder))
 
 
-def _first_without_mask(content: _Annotations) -> int | None:
+def _first_without_mask(content: CocoFile) -> int | None:
     return min((annotation.id for annotation in content.annotations if not annotation.segmentation), default=None)
 
 
-def displayed_size(opened: Image.Image) -> tuple[int, int]:
-    """Width and height once the image is turned as its EXIF orientation says; only the header is read."""
-    width, height = opened.size
-    return (height, width) if opened.getexif().get(_EXIF_ORIENTATION) in _EXIF_ON_ITS_SIDE else (width, height)
-
-
-def _by_image(content: _Annotations, path: Path) -> dict[int, list[_Annotation]]:
+def _by_image(content: CocoFile, path: Path) -> dict[int, list[CocoAnnotation]]:
     """The annotations of each image, by its id, in the order of theirs, once all ids are known to fit."""
-    by_image: dict[int, list[_Annotation]] = {image.id: [] for image in content.images}
+    by_image: dict[int, list[CocoAnnotation]] = {image.id: [] for image in content.images}
     category_ids = sorted(category.id for category in content.categories)
     for ids, what in (
         (category_ids, "category"),
@@ -150,40 +165,37 @@ def _by_image(content: _Annotations, path: Path) -> dict[int, list[_Annotation]]
     return by_image
 
 
-def _read_annotations(path: Path) -> _Annotations:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: a COCO folder holds {ANNOTATIONS} and {IMAGES}/")
-    try:
-        return _Annotations.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "content"
-        raise ValueError(f"{path}: {place}: {first['msg']}") from None
+def read_coco_file(folder: Path) -> CocoFile:
+    """The folder's annotations.json, each entry checked by itself.
+
+    Raises:
+        FileNotFoundError: if it is missing.
+        ValueError: if it is malformed.
+    """
+    missing = f": a COCO folder holds {ANNOTATIONS} and {IMAGES}/"
+    return read_json(folder / ANNOTATIONS, folder, _COCO_FILE, missing)
 
 
-def _read_image(folder: Path, image: _Image) -> NDArray[np.uint8]:
-    """The pixels, sRGB, shape (height, width, 3); the file must lie in the folder, after following links."""
-    path = folder / IMAGES / image.file_name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ValueError(
-            f"{folder / ANNOTATIONS}: image {image.id}: file_name must stay inside {folder}, got {image.file_name!r}"
-        )
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: {ANNOTATIONS} names it for image {image.id}")
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as opened:
-            size = displayed_size(opened)  # nothing is decoded before the size is known to be as announced
-            is_as_announced = size == (image.width, image.height)
-            pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB")) if is_as_announced else None
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} must be a PNG or JPEG image: {error}") from None
-    if pixels is None:
-        raise ValueError(f"{path} must be {image.width}x{image.height} as in {ANNOTATIONS}, got {size[0]}x{size[1]}")
+def read_coco_image(folder: Path, image: CocoImage) -> NDArray[np.uint8]:
+    """The pixels, sRGB, shape (height, width, 3), turned as EXIF says; of a file in the folder, links followed.
+
+    Raises:
+        FileNotFoundError: if the file is missing.
+        ValueError: if it is elsewhere, no PNG or JPEG, or of another size than announced.
+    """
+    path, announced = folder / IMAGES / image.file_name, (image.width, image.height)
+    check_file(path, folder, f": {ANNOTATIONS} names it for image {image.id}")
+    stored = read_header(path).size
+    # Nothing is decoded that is larger than announced; which side is which, only the pixels tell.
+    pixels = read_pixels(path, "RGB", turned=True) if sorted(stored) == sorted(announced) else None
+    height, width = stored[::-1] if pixels is None else pixels.shape[:2]
+    if pixels is None or (width, height) != announced:
+        raise ValueError(f"{path} must be {image.width}x{image.height} as in {ANNOTATIONS}, got {width}x{height}")
     return pixels
 
 
 def _with_boxes(
-    pixels: NDArray[np.uint8], annotations: list[_Annotation], category_ids: list[int], source: Path
+    pixels: NDArray[np.uint8], annotations: list[CocoAnnotation], category_ids: list[int], source: Path
 ) -> AnnotatedImage:
     height, width = pixels.shape[:2]
     corner = np.array([width, height]) + BOX_TOLERANCE
@@ -191,7 +203,7 @@ def _with_boxes(
         box = np.array(annotation.bbox)
         low, high = box[:2], box[:2] + box[2:]
         is_inside = (low >= -BOX_TOLERANCE).all() and (high <= corner).all()
-        if not (np.isfinite(box).all() and is_inside and (box[2:] > 0).all()):
+        if not (is_inside and (box[2:] > 0).all()):
             raise ValueError(
                 f"{source}: annotation {annotation.id}: bbox must be [x, y, width, height] in the image of "
                 f"{width}x{height}, width and height above 0, got {list(annotation.bbox)}"
@@ -205,18 +217,22 @@ def _with_boxes(
 
 
 def _with_masks(
-    pixels: NDArray[np.uint8], annotations: list[_Annotation], category_ids: list[int], source: Path
+    pixels: NDArray[np.uint8], annotations: list[CocoAnnotation], category_ids: list[int], source: Path
 ) -> AnnotatedImage:
     overlay = np.zeros(pixels.shape[:2], dtype=np.uint8)
     for number, annotation in enumerate(annotations, start=1):
-        overlay[_instance_mask(annotation, overlay.shape, f"{source}: annotation {annotation.id}")] = number
+        overlay[instance_mask(annotation, overlay.shape, f"{source}: annotation {annotation.id}")] = number
     mask, visible = visible_instances(overlay)
     categories = tuple(category_ids.index(annotations[number - 1].category_id) + 1 for number in visible)
     return AnnotatedImage(pixels, mask, categories)
 
 
-def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -> NDArray[np.bool_]:
-    """The pixels of an annotation, checked against the image's (height, width) and the annotation's box."""
+def instance_mask(annotation: CocoAnnotation, size: tuple[int, ...], where: str) -> NDArray[np.bool_]:
+    """The pixels of an annotation, in an image of `size`, (height, width).
+
+    Raises:
+        ValueError: beginning with `where`, if it does not fit into the image, is empty, or has another box than given.
+    """
     height, width = size
     segmentation = annotation.segmentation or []
     if isinstance(segmentation, _Rle):
@@ -224,18 +240,22 @@ def _instance_mask(annotation: _Annotation, size: tuple[int, ...], where: str) -
             raise ValueError(
                 f"{where}: segmentation.size must be the image's [{height}, {width}], got {list(segmentation.size)}"
             )
-        runs = np.array(_run_lengths(segmentation.counts), dtype=np.int64)
+        runs = _run_lengths(segmentation.counts)
         # pycocotools would fill up a mask that is too short with whatever lies in memory.
-        if (runs < 0).any() or runs.sum() != height * width:
-            raise ValueError(f"{where}: run lengths must be at least 0 and sum to {height * width}, got {runs.sum()}")
+        if min(runs, default=0) < 0 or sum(runs) != height * width:
+            total = reprlib.repr(sum(runs))
+            raise ValueError(f"{where}: run lengths must be at least 0 and sum to {height * width}, got {total}")
         mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
     else:
         for polygon in segmentation:
-            coordinates = np.array(polygon)
-            if len(polygon) < 6 or len(polygon) % 2 or not np.isfinite(coordinates).all():
+            if len(polygon) < 6 or len(polygon) % 2:
                 raise ValueError(f"{where}: a polygon must have x, y for 3 corners or more, got {len(polygon)} numbers")
-            if (coordinates < 0).any() or (coordinates[::2] > width).any() or (coordinates[1::2] > height).any():
+            corners = np.array(polygon).reshape(-1, 2)
+            if (corners < 0).any() or (corners > (width, height)).any():
                 raise ValueError(f"{where}: a polygon must stay inside the image of {width}x{height}")
+            steps = np.abs(np.diff(corners, axis=0, append=corners[:1])).max(axis=1)
+            if steps.sum() > 4 * width * height:  # pycocotools takes memory for every pixel of it
+                raise ValueError(f"{where}: a polygon's outline must be at most {4 * width * height} pixels long")
         rles = coco_mask.frPyObjects(segmentation, height, width)
         mask = coco_mask.decode(coco_mask.merge(rles)).astype(bool)
     if not mask.any():

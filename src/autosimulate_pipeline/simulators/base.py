@@ -11,6 +11,9 @@ from autosimulate_pipeline.records import AnnotatedDataset, Progress, Scene
 
 SceneModel = TypeVar("SceneModel", bound=BaseModel)
 
+MAX_COMPLAINTS = 2
+"""Said of a scene; each may list all parameters that there are."""
+
 
 class Simulator(Protocol):
     """Turns scenes into images with exact annotations."""
@@ -53,7 +56,8 @@ def parse_scene(model: type[SceneModel], scene: Scene) -> SceneModel:
             else f"scene parameter {error['loc'][0]!r} is {error['input']!r}: {error['msg'].lower()}"
             for error in failure.errors()
         ]
-        raise ValueError("; ".join(complaints)) from None
+        more = [f"and {len(complaints) - MAX_COMPLAINTS} more"] if len(complaints) > MAX_COMPLAINTS else []
+        raise ValueError("; ".join(complaints[:MAX_COMPLAINTS] + more)) from None
 
 
 def owners_by_prefix(model: type[BaseModel], categories: Sequence[str]) -> dict[str, str]:

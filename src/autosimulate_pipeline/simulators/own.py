@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from autosimulate_pipeline.annotations.checked_files import is_name
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, visible_instances
 from autosimulate_pipeline.simulators.base import parse_scene
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
@@ -197,7 +198,7 @@ def _build(name: str, options: dict[str, Any]) -> SceneRenderer:
     except Exception as failure:  # whatever the user's constructor raises
         raise ValueError(f"{name}: {_in_one_line(failure)}") from failure
     categories, scene_model = getattr(renderer, "categories", None), getattr(renderer, "scene_model", None)
-    if not (isinstance(categories, Sequence) and categories and all(isinstance(c, str) and c for c in categories)):
+    if not (isinstance(categories, Sequence) and categories and all(map(is_name, categories))):
         raise TypeError(f"{name}: categories must be a tuple of one text or more, got {categories!r}")
     if isinstance(categories, str) or len(set(categories)) < len(categories):
         raise TypeError(f"{name}: categories must be a tuple of texts that differ, got {categories!r}")

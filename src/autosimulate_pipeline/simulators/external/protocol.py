@@ -11,9 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
 from autosimulate_pipeline.annotations import read_coco
+from autosimulate_pipeline.annotations.checked_files import read_json
 from autosimulate_pipeline.records import AnnotatedDataset
 
 MAX_BYTES_PER_SCENE = 2**26
@@ -70,6 +71,9 @@ class _Answer(BaseModel):
     annotations: list[_Annotation]
 
 
+_ANSWER = TypeAdapter(_Answer)
+
+
 def read_answer(folder: Path, num_scenes: int, categories: Sequence[str]) -> AnnotatedDataset:
     """The images that a command wrote to `folder`, in the order of the request's scenes.
 
@@ -79,14 +83,7 @@ def read_answer(folder: Path, num_scenes: int, categories: Sequence[str]) -> Ann
     """
     _check_files(folder, MAX_BYTES_PER_SCENE * num_scenes)
     annotations = folder / "annotations.json"
-    if not annotations.is_file():
-        raise FileNotFoundError(f"{annotations} is missing")
-    try:
-        answer = _Answer.model_validate_json(annotations.read_bytes())
-    except ValidationError as failure:
-        first = failure.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "content"
-        raise ValueError(f"{annotations}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+    answer = read_json(annotations, folder, _ANSWER)
     ids = [image.id for image in answer.images]
     if sorted(ids) != list(range(1, num_scenes + 1)):
         missing = sorted(set(range(1, num_scenes + 1)) - set(ids))

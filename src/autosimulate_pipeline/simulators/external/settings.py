@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from autosimulate_pipeline.annotations.checked_files import Name
+
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -20,7 +22,7 @@ class ExternalSettings(BaseModel):
         min_length=1,
         description="program and arguments, without a shell; the path of the request is added as the last argument",
     )
-    categories: tuple[Text, ...] = Field(
+    categories: tuple[Name, ...] = Field(
         min_length=1, max_length=255, description="object categories, in the order of their COCO ids"
     )
     owners: Mapping[str, str] = Field(

@@ -6,6 +6,7 @@ Files that a mesh names (materials, textures) are looked for in its folder alone
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from trimesh.resolvers import FilePathResolver
 
+from autosimulate_pipeline.annotations.checked_files import check_file, read_header
+from autosimulate_pipeline.simulators.photoreal.glb_files import check_glb
+
 _FORMATS = (".ply", ".obj", ".glb")
 _MAX_FILE_BYTES = 400_000_000
 _MAX_FACES = 2_000_000
-_MAX_TEXTURE_SIDE = 8192  # pixels; a larger texture is more likely a decompression bomb than a photograph
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
+_MAX_TEXELS = 500_000_000
+_TEXTURES = (".png", ".jpg", ".jpeg")
+_BESIDE = (".mtl", ".bin", *_TEXTURES)
 
 logging.getLogger("trimesh").addHandler(logging.NullHandler())  # it logs tracebacks of what is refused below
 
@@ -65,6 +69,11 @@ class _BesideMesh(FilePathResolver):
     def get(self, name: str) -> bytes:
         try:
             path = self.absolute(name)
+            check_file(path, Path(self.parent))
+            if path.suffix.lower() not in _BESIDE:
+                raise ValueError(f"{name!r} must be one of {', '.join(_BESIDE)}")
+            if path.suffix.lower() in _TEXTURES:
+                read_header(path)
             if path.stat().st_size > _MAX_FILE_BYTES:
                 raise ValueError(f"{name!r} must have at most {_MAX_FILE_BYTES} bytes, got {path.stat().st_size}")
             return path.read_bytes()
@@ -81,7 +90,7 @@ def _load(path: Path, _modified: int, _size: int) -> RawMesh:
     if (image := _texture_image(whole)) is not None:
         try:
             texture = np.array(image.convert("RGB"))
-        except _UNREADABLE as error:
+        except Exception as error:  # Pillow raises whatever its decoders stumble over
             raise ValueError(f"{path}: its texture must be a readable image: {_one_line(error)}") from None
         uv = np.array(visual.uv, dtype=np.float64)
         if uv.shape != (len(vertices), 2) or not np.isfinite(uv).all():
@@ -94,23 +103,29 @@ def _load(path: Path, _modified: int, _size: int) -> RawMesh:
 
 def _one_mesh(path: Path) -> trimesh.Trimesh:
     beside = _BesideMesh(path)
+    if path.suffix.lower() == ".glb":
+        check_glb(path)
     try:
         with path.open("rb") as file:
             scene = trimesh.load_scene(
                 file, file_type=path.suffix.lower()[1:], resolver=beside, allow_remote=False, process=False
             )
-        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+        instances = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
+        num_faces = sum(len(mesh.faces) for mesh in instances if isinstance(mesh, trimesh.Trimesh))
+        num_texels = sum(math.prod(image.size) for image in map(_texture_image, instances) if image is not None)
+        dumped = scene.dump() if num_faces <= _MAX_FACES and num_texels <= _MAX_TEXELS else []  # it copies all
     except Exception as error:  # trimesh raises whatever its parsers stumble over
         raise ValueError(f"{path} must be a readable mesh: {_one_line(error)}") from None
     if beside.complaints:
         raise ValueError(f"{path} names a file that cannot be read: {_one_line(beside.complaints[0])}")
+    if num_faces > _MAX_FACES:
+        raise ValueError(f"{path} must have at most {_MAX_FACES} faces, got {num_faces}")
+    if num_texels > _MAX_TEXELS:
+        raise ValueError(f"{path} must have textures of at most {_MAX_TEXELS} pixels over its parts, got {num_texels}")
+    parts = [part for part in dumped if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     if not parts:
         raise ValueError(f"{path} must hold a mesh with faces, got none")
-    if (num_faces := sum(len(part.faces) for part in parts)) > _MAX_FACES:
-        raise ValueError(f"{path} must have at most {_MAX_FACES} faces, got {num_faces}")
     for part in parts:
-        if (image := _texture_image(part)) is not None and max(image.size) > _MAX_TEXTURE_SIDE:
-            raise ValueError(f"{path}: a texture must have at most {_MAX_TEXTURE_SIDE} pixels a side, got {image.size}")
         if part.faces.min() < 0 or part.faces.max() >= len(part.vertices):
             raise ValueError(f"{path}: faces must name vertices 0 to {len(part.vertices) - 1}, got others")
         if not np.isfinite(part.vertices).all():
@@ -136,10 +151,11 @@ def _without_texture(visual: Any) -> Any:
     return visual.to_color() if visual.kind == "texture" else visual
 
 
-def _texture_image(mesh: trimesh.Trimesh) -> Image.Image | None:
+def _texture_image(mesh: Any) -> Image.Image | None:
     """The image of its colours; None where there is none or it has no texture coordinates."""
-    if getattr(mesh.visual, "uv", None) is None:
+    visual = getattr(mesh, "visual", None)
+    if getattr(visual, "uv", None) is None:
         return None
-    material = getattr(mesh.visual, "material", None)
+    material = getattr(visual, "material", None)
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     return image if isinstance(image, Image.Image) else None

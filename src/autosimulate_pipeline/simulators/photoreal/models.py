@@ -17,10 +17,11 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
+from autosimulate_pipeline.annotations.checked_files import check_file, read_json
 from autosimulate_pipeline.simulators.photoreal.mesh_files import RawMesh, load_mesh
 
 _INFO = "models_info.json"
@@ -98,16 +99,13 @@ def read_models(folder: Path, objects: Mapping[int, str]) -> tuple[CadModel, ...
         raise FileNotFoundError(f"{folder} is no folder, wanted BOP models there: obj_000001.ply, …, {_INFO}")
     if not objects:
         raise ValueError(f"objects must name at least one of the models in {folder}, got none")
-    infos = _read_infos(folder / _INFO)
+    infos = read_json(folder / _INFO, folder, _INFOS, ": a BOP models folder has it beside obj_000001.ply, …")
     models = []
     for object_id in sorted(objects):
         path = folder / f"obj_{object_id:06d}.ply"
         if object_id not in infos:
             raise ValueError(f"{folder / _INFO} must have object {object_id}, got {sorted(infos)}")
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: {_INFO} names it")
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise ValueError(f"{path} must stay inside its folder, it links to {path.resolve()}")
+        check_file(path, folder, f": {_INFO} names it")
         info = infos[object_id]
         model = _to_model(load_mesh(path), path, object_id, objects[object_id], 1.0, info.diameter)
         lower = np.array([info.min_x, info.min_y, info.min_z])
@@ -120,17 +118,6 @@ def read_models(folder: Path, objects: Mapping[int, str]) -> tuple[CadModel, ...
             )
         models.append(model)
     return tuple(models)
-
-
-def _read_infos(path: Path) -> dict[int, _Info]:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: a BOP models folder has it beside obj_000001.ply, …")
-    try:
-        return _INFOS.validate_json(path.read_bytes())
-    except ValidationError as failure:
-        error = failure.errors()[0]
-        where = ".".join(str(part) for part in error["loc"])
-        raise ValueError(f"{path}: {where + ': ' if where else ''}{error['msg'].lower()}") from None
 
 
 def read_mesh(path: Path, object_id: int, name: str, scale_to_mm: float) -> CadModel:

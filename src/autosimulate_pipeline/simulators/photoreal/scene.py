@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from autosimulate_pipeline.annotations.checked_files import Name
+
 Percent = Annotated[float, Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
 Place = Literal["desk", "shelf", "sofa"]
 Surface = Literal["board", "wood", "laminate", "cloth", "magazines"]
@@ -77,7 +79,7 @@ class PhotorealSettings(BaseModel):
         default=None,
         description="CAD models in BOP's layout: obj_000001.ply and so on, millimetres; null: a set that is made here",
     )
-    objects: Mapping[int, str] = Field(
+    objects: Mapping[int, Name] = Field(
         default=LINEMOD_OCCLUDED, min_length=1, description="category name of each BOP object id that may be seen"
     )
     image_width: int = Field(
