@@ -23,9 +23,11 @@ from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSe
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings
+from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings, check_task_model
 
 MAX_RUN_NAME = 100
+MAX_SHOWN = 100
+"""Characters of a bad value that a complaint shows: a block in the place of a number may be long."""
 
 
 class ConfigurationError(ValueError):
@@ -144,13 +146,14 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     except ValidationError as failure:
         raise ConfigurationError("\n".join(_complaint(error) for error in failure.errors())) from None
     try:
-        parameters.simulator.check()
+        simulator = parameters.simulator.check()
+        check_task_model(parameters.task_model, simulator.categories)
         parameters.reference_data.check()
         parameters.reference_data.check_masks(parameters.task_model)
         hidden_simulator(parameters.reference_data, parameters.simulator).check(
             "reference_data.hidden_simulator.parameters"
         )
-    except ValueError as failure:
+    except (ValueError, OSError) as failure:
         raise ConfigurationError(str(failure)) from None
     return parameters
 
@@ -166,7 +169,9 @@ def _complaint(error: ErrorDetails) -> str:
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
         return message if message.startswith(key) else f"{key}: {message}"
-    return f"{key}: {message[0].lower()}{message[1:]}, got {error['input']!r}"
+    value = repr(error["input"])
+    seen = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
+    return f"{key}: {message[0].lower()}{message[1:]}, got {seen}"
 
 
 def default_run_name(pipeline: str, env: str | None, runtime_params: dict[str, Any]) -> str:

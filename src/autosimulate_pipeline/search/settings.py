@@ -12,7 +12,7 @@ from autosimulate_pipeline.task_models import TrainingSettings
 class LoopSettings(BaseModel):
     """How long the loop runs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     num_iterations: int = Field(25, ge=1, le=999, description="iterations in the pipeline")
     num_images: int = Field(30, ge=2, description="K: images rendered in an iteration")
@@ -44,7 +44,7 @@ class LoopTrainingSettings(TrainingSettings):
 class LTSSettings(BaseModel):
     """Learning To Simulate (Ruiz et al., ICLR 2019): a policy over ψ, one reward for each dataset drawn from it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     num_datasets: int = Field(5, ge=2, description="datasets, and trainings, before each step of the policy")
     policy_width: float = Field(1.0, gt=0, description="standard deviation of the policy, in widths of p_ψ")
@@ -71,7 +71,7 @@ class TrialSettings(BaseModel):
 class SearchSettings(BaseModel):
     """How ψ moves: AutoSimulate's step, and the blocks of the methods it is compared with."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mode: Literal["recommended", "paper"] = Field(
         "recommended", description="the method: fills in what conf leaves open"

@@ -40,11 +40,12 @@ class SimulatorSettings(BaseModel):
         """The category, counted from 1, of the object that a parameter belongs to; see `Simulator.owners`."""
         return numbered_owners(self.build(ParallelSettings()), self.parameters, categories)
 
-    def check(self, key: str = "simulator.parameters") -> None:
-        """Raises ValueError, naming `key`, if the distribution reaches a scene that the simulator cannot render.
+    def check(self, key: str = "simulator.parameters") -> Simulator:
+        """The simulator, once it is known to render all that the distribution reaches.
 
-        So it does for an option that the simulator does not take, assets that it cannot read, or a user's class that
-        is no simulator.
+        Raises:
+            ValueError: naming `key`, if it does not; or if it does not take an option, cannot read its assets, or is
+                a user's class and no simulator.
         """
         try:
             simulator = self.build(ParallelSettings())
@@ -57,6 +58,7 @@ class SimulatorSettings(BaseModel):
                 simulator.check(scene)
             except ValueError as failure:
                 raise ValueError(f"{key}: {failure}") from None
+        return simulator
 
 
 def numbered_owners(

@@ -42,6 +42,7 @@ __all__ = [
     "TrainingSettings",
     "Weights",
     "build_task_model",
+    "check_task_model",
     "fit",
     "num_weights",
     "ravel",
@@ -168,7 +169,9 @@ def build_task_model(categories: tuple[str, ...], settings: TaskModelSettings) -
     """The task model that the settings ask for.
 
     Raises:
-        ValueError: if there is no category, cuda is asked for and missing, or a setting does not suit the type.
+        FileNotFoundError: if `weights_file` is missing.
+        ValueError: if there is no category, cuda is asked for and missing, a setting does not suit the type, or the
+            weights in the file are of another network.
     """
     if not categories:
         raise ValueError("categories must name at least one object category, got none")
@@ -176,3 +179,14 @@ def build_task_model(categories: tuple[str, ...], settings: TaskModelSettings) -
         raise ValueError("task_model.device must be auto or cpu on a machine without a CUDA device, got cuda")
     device = "cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu"
     return TASK_MODELS[settings.type](categories, settings, torch.device(device))
+
+
+def check_task_model(settings: TaskModelSettings, categories: tuple[str, ...]) -> None:
+    """Nothing, if the task model can be built and has weights to train.
+
+    Raises:
+        FileNotFoundError, ValueError: as `build_task_model`; or if `frozen` names no weights, or all.
+    """
+    task_model = build_task_model(categories, settings)
+    if settings.frozen:
+        split_frozen(task_model, task_model.initial_weights(0))

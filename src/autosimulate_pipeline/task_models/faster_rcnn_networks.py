@@ -86,15 +86,24 @@ def read_state_dict(file: Path) -> Weights:
     """Tensors by name from a .safetensors file, or from one that `torch.save` wrote, of which no code is run.
 
     Raises:
-        ValueError: if it cannot be read as that.
+        FileNotFoundError: if the file is missing.
+        ValueError: if it cannot be read as that, or a number in it is not finite.
     """
+    if not file.is_file():
+        raise FileNotFoundError(f"task_model.weights_file must be a file, got {file}, which is missing")
     try:
-        state: Any = load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of what is refused below
+            state: Any = (
+                load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
+            )
     except Exception as error:  # each of the two formats fails in many ways
         reason = str(error).partition("\n")[0]
         raise ValueError(f"task_model.weights_file must be a file with a state_dict, got {file}: {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ValueError(f"task_model.weights_file must be a file with tensors by name, got another thing in {file}")
+    if not all(value.isfinite().all() for value in state.values()):
+        raise ValueError(f"task_model.weights_file must be a file with finite weights, got others in {file}")
     return state
 
 
@@ -131,12 +140,12 @@ def matched(build_network: BuildNetwork, state: Mapping[str, Tensor]) -> Weights
         missing, unexpected = network.load_state_dict(used, strict=False, assign=True)
     except RuntimeError as error:  # a shape differs
         reason = str(error).splitlines()[1].strip()
-        raise ValueError(f"pretrained weights must be of this network, but {reason}") from error
+        raise ValueError(f"task_model.weights_file must be of this network, but {reason}") from error
     missing = [name for name in missing if name not in fresh]
     if missing or unexpected:
         raise ValueError(
-            f"pretrained weights must be of this network, but they lack {len(missing)} of its tensors"
-            f"{_such_as(missing)} and have {len(unexpected)} others{_such_as(unexpected)}"
+            f"task_model.weights_file must be of this network, but it lacks {len(missing)} of its tensors"
+            f"{_such_as(missing)} and has {len(unexpected)} others{_such_as(unexpected)}"
         )
     return {name: value for name, value in network.state_dict().items() if name not in fresh}
 

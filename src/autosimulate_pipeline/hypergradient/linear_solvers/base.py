@@ -42,7 +42,7 @@ class Solution:
 class SolverSettings(BaseModel):
     """When a solver stops."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_steps: int = Field(
         default=10, ge=1, description="most steps of an iterative solver; of newton_cg its outer iterations"

@@ -35,7 +35,7 @@ FATES: dict[type[Exception], str] = {multiprocessing.TimeoutError: "hung", Worke
 class ParallelSettings(BaseModel):
     """How work is spread over processes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     backend: Literal["loky", "dask", "ray"] = Field(
         default="loky", description="who runs the workers; loky: this process"

@@ -105,11 +105,13 @@ def _own_core() -> int:
     A place on a core is a locked file; the lock ends with the process, however it ends.
     """
     folder = Path(tempfile.gettempdir()) / f"autosimulate-cores-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} must be a folder of this user's, got another's: delete it")
     cores = sorted(os.sched_getaffinity(0))
     for number in count():
         place, core = number // len(cores), cores[number % len(cores)]
-        lock = os.open(folder / f"{core}-{place}", os.O_CREAT | os.O_RDWR, 0o600)
+        lock = os.open(folder / f"{core}-{place}", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
