@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run smoke grid test lint audit docs viz mlflow bench lock clean-run
+.PHONY: help setup run smoke grid test lint audit docs docs-serve viz mlflow bench lock clean-run
 
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -38,6 +38,9 @@ audit: setup ## what the Python Packaging Authority knows to be vulnerable among
 docs: setup ## the documentation as a site, site/index.html; the notebooks run first (minutes), nothing is fetched
 	@$(PYTHON) scripts/execute_notebooks.py
 	@.venv/bin/mkdocs build --quiet
+
+docs-serve: docs ## the same at http://127.0.0.1:8000, where its search works too
+	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory site 8000
 
 viz: setup ## the graph of three iterations in a browser, with previews of the run named autosimulate
 	@$(KEDRO) viz run --host 127.0.0.1 --params loop.num_iterations=3,run=autosimulate

@@ -22,7 +22,7 @@ is out of date.
 
 ## make
 
-| | |
+| command | does |
 |---|---|
 """
 

@@ -62,6 +62,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown if page.file.generated_by else _relinked(f"docs/{page.file.src_uri}", markdown)
 
 
+def on_post_build(config: MkDocsConfig) -> None:
+    """The search index once more, as a script: pages opened from a folder ask for that, and break without it."""
+    index = Path(config.site_dir) / "search/search_index.json"
+    index.with_suffix(".js").write_text(f"var __index = {index.read_text(encoding='utf-8')}", encoding="utf-8")
+
+
 def site_uri(path: str) -> str:
     """Where a file of the repository is in the site."""
     if path in PAGES:
