@@ -22,6 +22,7 @@ from autosimulate_pipeline.cli import cli
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
 from autosimulate_pipeline.pipelines.reporting.finished_runs import read_runs
+from autosimulate_pipeline.provenance import Provenance
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
@@ -39,6 +40,7 @@ from autosimulate_pipeline.search.base import SearchState
 
 VOID = {"meta", "img", "input", "link", "br", "hr"}
 NUM_ITERATIONS = 7
+PROVENANCE = (Provenance({"Python": "3.11"}, "abc123-dirty", "a processor", {"task_model.weights_file": "f00"}),)
 
 
 class Page(HTMLParser):
@@ -132,11 +134,11 @@ def finished_run(has_iou: bool = True) -> FinishedRun:
             validation=validation,
             test=test,
             seconds=StageSeconds(render=60, train=30, other=5, total=95),
+            provenance=PROVENANCE,
         ),
         categories=images.categories,
         settings={"task_model": {"type": "unet"}, "loop": {"num_images": 30}},
         command="kedro run --params seed=3",
-        versions={"Python": "3.11"},
         images={"loop": 210, "retraining, each": 40, "validation": 3, "test": 9},
         states=path,
         validation=validation,
@@ -181,6 +183,7 @@ def test_page_tells_what_was_learned_with_its_figures(text: str) -> None:
     assert "In 7 iterations and 210 rendered images" in words
     assert "It took 1 min 35 s in all (63 % render and 32 % train)" in words
     assert "kedro run --params seed=3" in words
+    assert "commit abc123-dirty · a processor · Python 3.11" in words and "task_model.weights_filef00" in words
     charts = [label["aria-label"] for label in Page(text).attributes("svg")]
     for name in cases.TOY_START:
         assert any(chart and chart.startswith(name) for chart in charts), name
@@ -225,11 +228,10 @@ def test_run_on_the_labelled_images_alone_has_a_page_too(has_iou: bool) -> None:
     search, report = finished_run(has_iou), report_of(0.6, has_iou)
     seconds = StageSeconds(train=30, other=5, total=35)
     run = ValidationOnlyRun(
-        summary=summarise_validation_only("alone", "toy", 3, report, seconds),
+        summary=summarise_validation_only("alone", "toy", 3, report, seconds, PROVENANCE),
         categories=search.categories,
         settings={"task_model": {"type": "unet"}},
         command="kedro run --pipeline validation_only",
-        versions={"Python": "3.11"},
         images={"pretraining": 0, "labelled": 3, "trained on": 42, "test": 9},
         test={"validation_only": report},
         test_sheet=search.test_sheet,

@@ -20,7 +20,7 @@ from autosimulate_pipeline.progress import RESULTS, console, device, display, te
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
 from autosimulate_pipeline.reporting.summary import metrics, test_metrics
 from autosimulate_pipeline.run_lock import claim
-from autosimulate_pipeline.run_record import check_generation, check_run, record_run
+from autosimulate_pipeline.run_record import check_generation, check_run, record_provenance, record_run
 from autosimulate_pipeline.search import SEARCH_METHODS
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
@@ -52,6 +52,8 @@ class ValidationHook:
         self._release()  # a session that was interrupted has left it to this one
         self._lock = claim(self._project, self._parameters.run)
         self._check(run_params, catalog)  # the run may have changed while this one waited for it
+        if self._pipeline != GENERATE:
+            record_provenance(catalog, self._parameters)
 
     @hook_impl
     def before_dataset_saved(self) -> None:
@@ -168,6 +170,7 @@ class TrackingHook(_LoopHook):
         parameters, project = self._parameters, self._context.project_path
         tags = {"method": pipeline, "mode": parameters.search.mode, "experiment": parameters.experiment}
         tags["seed"] = str(parameters.seed)
+        tags |= record_provenance(self._catalog, parameters).tags()
         logged = flattened(parameters.model_dump(mode="json", exclude={"run", "generate"}))
         self._tracker = Tracker(settings, project, parameters.run, self._reporting / "mlflow_run_id", logged, tags)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from autosimulate_pipeline.datasets.atomic import reading, replacing
 from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
 from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
+from autosimulate_pipeline.provenance import History, Provenance, digest, provenance_of
 
 
 def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
@@ -64,6 +66,35 @@ def record_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
     if not (folder / RECORD_NAME).exists():
         with replacing(folder / RECORD_NAME) as draft:
             draft.write_text(json.dumps(_settings(pipeline, parameters), indent=1) + "\n")
+
+
+def record_provenance(catalog: CatalogProtocol[Any, Any], parameters: Parameters) -> Provenance:
+    """What the run now goes on by, written down where that is new; its inputs are those of its start."""
+    history: History = catalog.load("provenance") if catalog.exists("provenance") else ()
+    inputs = history[0].inputs if history else {key: digest(path) for key, path in _inputs(parameters).items()}
+    provenance = provenance_of(inputs)
+    if provenance not in history:
+        catalog.save("provenance", (*history, provenance))
+    return provenance
+
+
+def _inputs(parameters: Parameters) -> dict[str, Path]:
+    """The user's files and folders that the run reads, by the parameter that names them."""
+    reference, simulator = parameters.reference_data, parameters.simulator
+    named = {
+        "reference_data.validation_folder": reference.validation_folder,
+        "reference_data.test_folder": reference.test_folder,
+        "reference_data.bop_scene.folder": reference.bop_scene.folder if reference.bop_scene else None,
+        "task_model.weights_file": parameters.task_model.weights_file,
+    }
+    if simulator.type == "photoreal":
+        named["simulator.options.models_folder"] = simulator.options.get("models_folder")
+    elif simulator.type == "external":
+        words = enumerate(simulator.options["command"])
+        named |= {f"simulator.options.command.{index}": Path(word) for index, word in words if Path(word).is_file()}
+    elif ":" in simulator.type and (module := find_spec(simulator.type.partition(":")[0])) and module.origin:
+        named["simulator.type"] = Path(module.origin)
+    return {key: Path(path) for key, path in named.items() if path is not None and Path(path).exists()}
 
 
 def _settings(pipeline: str, parameters: Parameters) -> dict[str, Any]:

@@ -32,7 +32,6 @@ class ReportedRun:
         summary: as `reporting.summary` gives it.
         settings: by block, as plain values.
         command: which makes this run again.
-        versions: of the software, by name.
         images: how many were made or used, by what for.
         test: by network.
         test_sheet: a few test images, with their labels.
@@ -42,7 +41,6 @@ class ReportedRun:
     categories: Sequence[str]
     settings: Mapping[str, Any]
     command: str
-    versions: Mapping[str, str]
     images: Mapping[str, int]
     test: Mapping[str, EvaluationReport]
     test_sheet: Sheet

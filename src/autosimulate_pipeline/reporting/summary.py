@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from autosimulate_pipeline.provenance import History
 from autosimulate_pipeline.records import EvaluationReport, StageSeconds
 from autosimulate_pipeline.search.base import SearchState
 
@@ -49,7 +50,7 @@ def test_metrics(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def summarise_validation_only(
-    run: str, experiment: str, seed: int, test: EvaluationReport, seconds: StageSeconds
+    run: str, experiment: str, seed: int, test: EvaluationReport, seconds: StageSeconds, provenance: History
 ) -> dict[str, Any]:
     """A run that trained on the labelled images alone: no image rendered, nothing searched."""
     on_test = metrics(test)
@@ -61,6 +62,7 @@ def summarise_validation_only(
         "images_rendered": 0,
         "seconds": _rounded(seconds),
         **{key: {"validation_only": on_test.get(metric)} for metric, key in _SUMMARY_KEYS.items()},
+        "provenance": [asdict(of_one) for of_one in provenance],
     }
 
 
@@ -74,6 +76,7 @@ def summarise(
     validation: Sequence[EvaluationReport],
     test: Mapping[str, EvaluationReport],
     seconds: StageSeconds,
+    provenance: History,
 ) -> dict[str, Any]:
     """The run as plain JSON values; mIoU is null where it is not defined, for detectors.
 
@@ -108,6 +111,7 @@ def summarise(
             "start": start.distribution.entries(),
             "learned": learned.distribution.entries(),
         },
+        "provenance": [asdict(of_one) for of_one in provenance],
     }
 
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +15,7 @@ from PIL import Image
 import autosimulate_pipeline
 from autosimulate_pipeline.distributions import Bernoulli, Categorical, Distribution, Gaussian, Uniform
 from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings, GenerationPlan
+from autosimulate_pipeline.provenance import source_commit
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 from autosimulate_pipeline.reporting.pictures import boxed
 
@@ -126,19 +124,6 @@ def _thumbnail(image: AnnotatedImage) -> Image.Image:
     resized = Image.fromarray(image.image).resize((round(width * scale) or 1, round(height * scale) or 1))
     boxes = image.boxes[image.counted] * scale
     return Image.fromarray(boxed(np.asarray(resized), boxes, image.counted_categories))
-
-
-def source_commit() -> str | None:
-    """The git commit of this code, with `-dirty` behind it if files have changed; None where git does not keep it."""
-    git, file = shutil.which("git"), Path(__file__)
-
-    def ask(*arguments: str) -> str | None:
-        answer = subprocess.run([str(git), *arguments], cwd=file.parent, capture_output=True, text=True, check=False)
-        return None if answer.returncode else answer.stdout.strip()
-
-    if git is None or ask("ls-files", "--error-unmatch", file.name) is None:
-        return None
-    return ask("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
 def _words(distribution: Distribution) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
+from autosimulate_pipeline.provenance import History
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
 from autosimulate_pipeline.reporting import contact_sheet, figures, frames
 from autosimulate_pipeline.reporting.report import FinishedRun, render_report
@@ -26,8 +25,6 @@ from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_
 
 NUM_VALIDATION_IMAGES = 3
 """How many validation images are shown, as in the supplement's Figure 1."""
-
-PACKAGES = ("autosimulate-pipeline", "torch", "torchvision", "bpy", "sapien", "numpy", "kedro", "mlflow")
 
 
 def sheet_drawer(iteration: int) -> Callable[[AnnotatedDataset], Figure]:
@@ -122,6 +119,7 @@ def write_report(
     test_report_polished: EvaluationReport,
     retrained_start: frames.Retrained,
     retrained_learned: frames.Retrained,
+    provenance: History,
     stage_seconds: StageSeconds,
     **by_iteration: Any,
 ) -> tuple[dict[str, Any], str]:
@@ -143,6 +141,7 @@ def write_report(
         validation=validation,
         test=test,
         seconds=stage_seconds,
+        provenance=provenance,
     )
     blocks = {
         "simulator": simulator,
@@ -166,7 +165,6 @@ def write_report(
         categories=validation_set.categories,
         settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
         command=typed_command(run),
-        versions=versions(),
         images=images,
         states=states,
         validation=validation,
@@ -199,8 +197,3 @@ def typed_command(run: str) -> str:
     if "run" in sys.argv[1:2]:
         return shlex.join(["kedro", *sys.argv[1:]])
     return shlex.join(["kedro", "run", "--params", f"run={run}"])
-
-
-def versions() -> dict[str, str]:
-    """Of the software that results depend on."""
-    return {"Python": platform.python_version()} | {package: version(package) for package in PACKAGES}

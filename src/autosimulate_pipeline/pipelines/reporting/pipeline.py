@@ -78,6 +78,7 @@ def _at_its_end(num_iterations: int) -> list[Node]:
         *(f"test_report_{where}" for where in ("start", "learned", "polished")),
         "retrained_start",
         "retrained_learned",
+        "provenance",
         "stage_seconds",
         *states,
         *validated,

@@ -6,7 +6,8 @@ from typing import Any
 
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings, retrain_task_model
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
-from autosimulate_pipeline.pipelines.reporting.nodes import draw_retrained, first_images, typed_command, versions
+from autosimulate_pipeline.pipelines.reporting.nodes import draw_retrained, first_images, typed_command
+from autosimulate_pipeline.provenance import History
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds
 from autosimulate_pipeline.reporting.frames import NUM_SHEET_IMAGES, Retrained, sheet
@@ -52,17 +53,17 @@ def write_report(
     test_set: AnnotatedDataset,
     test_report: EvaluationReport,
     retrained: Retrained,
+    provenance: History,
     stage_seconds: StageSeconds,
 ) -> tuple[dict[str, Any], str]:
     """The run in numbers, and on one HTML page. The last node, so that the seconds are whole."""
-    summary = summarise_validation_only(run, experiment, seed, test_report, stage_seconds)
+    summary = summarise_validation_only(run, experiment, seed, test_report, stage_seconds, provenance)
     blocks = {"task_model": task_model, "pretraining": pretraining, "final_evaluation": final_evaluation}
     finished = ValidationOnlyRun(
         summary=summary,
         categories=validation_set.categories,
         settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
         command=typed_command(run),
-        versions=versions(),
         images={
             "pretraining": pretraining.num_images,
             "labelled": len(validation_set),

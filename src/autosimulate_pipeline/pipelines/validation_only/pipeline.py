@@ -42,7 +42,7 @@ def create_pipeline(is_pretrained: bool) -> Pipeline:
             report_node(
                 nodes.write_report,
                 {name: f"params:{name}" for name in SETTINGS}
-                | {name: name for name in ("validation_set", "test_set", "stage_seconds")}
+                | {name: name for name in ("validation_set", "test_set", "provenance", "stage_seconds")}
                 | {"test_report": "test_report_validation_only", "retrained": "retrained_validation_only"},
                 ["summary", "report"],
                 "write-report",
