@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.datasets.atomic import TORN, remove, replacing
 from autosimulate_pipeline.model_logging import log_model_once
 from autosimulate_pipeline.run_lock import locked
 
@@ -227,10 +227,13 @@ def _silence_mlflow() -> None:
 
 
 def _create_database(path: Path) -> None:
-    """An empty MLflow database, whole or not at all; MLflow's migrations take seconds, and none survives a kill."""
+    """An empty MLflow database, whole or not at all; MLflow's migrations take seconds and are no transaction."""
     from mlflow import MlflowClient
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(f"{path.name}-lock")):
         if not path.exists():
+            for torn in path.parent.glob(f".{path.name}{TORN}*"):  # of a process that was killed, its journal too
+                remove(torn)
             with replacing(path) as draft:
                 MlflowClient(f"{RELATIVE_SQLITE}{draft}").search_experiments()

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from autosimulate_pipeline.datasets.atomic import reading, replacing
@@ -29,7 +29,7 @@ class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):
 
     def save(self, data: dict[str, Tensor]) -> None:
         with replacing(Path(self._filepath)) as draft:
-            save_file({name: value.detach().cpu().contiguous() for name, value in data.items()}, draft)
+            draft.write_bytes(save({name: value.detach().cpu().contiguous() for name, value in data.items()}))
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()
