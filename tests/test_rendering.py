@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -37,6 +38,13 @@ def hang_at_three(job: tuple[int, Path]) -> int:
     number, marker = job
     if number == 3 and not _was_here(marker):
         time.sleep(600)
+    return number
+
+
+def crash_at_three(job: tuple[int, Path]) -> int:
+    number, marker = job
+    if number == 3 and not _was_here(marker):
+        ctypes.string_at(0)  # a segmentation fault
     return number
 
 
@@ -89,7 +97,9 @@ def test_every_worker_is_another_process_on_a_core_of_its_own(
     assert len(set.union(*cores.values())) == num_workers
 
 
-@pytest.mark.parametrize(("function", "fate"), [("die_at_three", "died"), ("hang_at_three", "hung")])
+@pytest.mark.parametrize(
+    ("function", "fate"), [("die_at_three", "died"), ("crash_at_three", "died"), ("hang_at_three", "hung")]
+)
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_lost_worker_loses_no_result(
     function: str, fate: str, num_workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -101,6 +111,15 @@ def test_a_lost_worker_loses_no_result(
         assert run_in_workers(f"{__name__}:{function}", jobs, settings, finished.append) == list(range(20))
     assert sum(finished) == 20
     assert fate in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # loky's, as its workers end
+def test_a_clock_that_jumps_an_hour_ahead_loses_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    true_time, begun = time.time, time.time()
+    monkeypatch.setattr(time, "time", lambda: true_time() + 3600 * (true_time() > begun + 0.5))
+    jobs = range(100)  # 2 seconds
+    reports = run_in_workers(f"{__name__}:report_process", jobs, ParallelSettings(num_workers=1), ignore_progress)
+    assert len(reports) == len(jobs)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2])
