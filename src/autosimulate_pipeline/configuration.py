@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
+from yaml import YAMLError
 
 from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
@@ -105,6 +107,15 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def checked_parameters(self) -> Parameters:
         """The parameters; checked once, for a check may read the user's files."""
         return check_parameters(self["parameters"])
+
+    def __getitem__(self, key: str) -> Any:
+        """Kedro's; what it cannot read is refused in one line that names the environment."""
+        try:
+            return super().__getitem__(key)
+        except (YAMLError, OmegaConfBaseException, AttributeError) as failure:
+            reason = " ".join(str(failure).split())
+            env = self.env or self.default_run_env
+            raise ConfigurationError(f"{key} of the environment {env} must be keys and values: {reason}") from failure
 
     def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
         """Kedro's merge; but where an environment names another simulator, base's parameters and options are left out.
