@@ -6,11 +6,12 @@ import torch
 
 from autosimulate_pipeline.evaluation.metrics import evaluation_report
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
-from autosimulate_pipeline.task_models import TaskModel, Weights
+from autosimulate_pipeline.task_models import TaskModel, Weights, on_device
 
 
 @torch.no_grad()
 def evaluate(task_model: TaskModel, weights: Weights, dataset: AnnotatedDataset) -> EvaluationReport:
     """Loss, mAP and mIoU of the weights on the dataset."""
-    losses = task_model.per_image_losses(weights, task_model.prepare(dataset))
+    batch = task_model.prepare(dataset)
+    losses = task_model.per_image_losses(on_device(weights, batch.images.device), batch)
     return evaluation_report(task_model.predict(weights, dataset), losses.cpu(), dataset)

@@ -7,7 +7,7 @@ from torch import Tensor
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.search.base import Influences
-from autosimulate_pipeline.task_models import TaskModel, Weights, ravel, split_frozen, unravel
+from autosimulate_pipeline.task_models import TaskModel, Weights, on_device, ravel, split_frozen, unravel
 
 
 def influences_on(
@@ -19,7 +19,7 @@ def influences_on(
 ) -> Influences:
     """f(s_k) = vᵀ∇_θ l(s_k; θ) of each rendered image, v = (H + λI)⁻¹∇_θ L_val(θ), by category; float64, on the CPU."""
     batch, validation = task_model.prepare(rendered), task_model.prepare(validation_set)
-    trained, frozen = split_frozen(task_model, weights)
+    trained, frozen = split_frozen(task_model, on_device(weights, batch.images.device))
 
     def at(theta: Tensor) -> Weights:
         return frozen | unravel(theta, trained)

@@ -78,6 +78,11 @@ def starting_weights(task_model: TaskModel, seed: int, pretrained: Weights | Non
     return task_model.initial_weights(seed) if pretrained is None else pretrained
 
 
+def on_device(weights: Weights, device: torch.device) -> Weights:
+    """The weights there: those that come from a file are on the CPU, wherever the images are."""
+    return {name: weight.to(device) for name, weight in weights.items()}
+
+
 def split_frozen(task_model: TaskModel, weights: Weights) -> tuple[Weights, Weights]:
     """θ, the weights that are trained and that the hypergradient differentiates by, and the rest.
 

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from autosimulate_pipeline.records import AnnotatedDataset, Prediction
 from autosimulate_pipeline.task_models import faster_rcnn_networks as networks
-from autosimulate_pipeline.task_models.base import Batch, Weights
+from autosimulate_pipeline.task_models.base import Batch, Weights, on_device
 from autosimulate_pipeline.task_models.detection import detections, prepare_detection, prepare_images
 from autosimulate_pipeline.task_models.faster_rcnn_targets import (
     decoded,
@@ -151,6 +151,7 @@ class FasterRCNNModel:
     @torch.no_grad()
     def predict(self, weights: Weights, dataset: AnnotatedDataset) -> list[Prediction]:
         """One prediction for each image: the first stage's proposals, judged and moved by the second."""
+        weights = on_device(weights, self._device)
         images, letterboxes = prepare_images(dataset, self._input_size, self._device)
         predictions: list[Prediction] = []
         for start in range(0, len(images), _PREDICTION_BATCH_SIZE):

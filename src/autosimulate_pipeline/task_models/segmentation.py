@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from autosimulate_pipeline.records import AnnotatedDataset, Prediction
-from autosimulate_pipeline.task_models.base import Batch, Weights
+from autosimulate_pipeline.task_models.base import Batch, Weights, on_device
 
 _PREDICTION_BATCH_SIZE = 32
 
@@ -95,6 +95,7 @@ class SegmentationModel:
         """One prediction for each image at its own size, from logits upsampled bilinearly; labels are not looked at."""
         if not len(dataset):
             return []
+        weights = on_device(weights, self._device)
         batches = torch.split(self._prepare_images(dataset), _PREDICTION_BATCH_SIZE)
         logits = torch.cat([self._logits(weights, images).cpu() for images in batches])
         return [

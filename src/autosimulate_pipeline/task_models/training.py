@@ -12,7 +12,15 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.records import Progress, ignore_progress
-from autosimulate_pipeline.task_models.base import Batch, TaskModel, Weights, ravel, split_frozen, unravel
+from autosimulate_pipeline.task_models.base import (
+    Batch,
+    TaskModel,
+    Weights,
+    on_device,
+    ravel,
+    split_frozen,
+    unravel,
+)
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -51,7 +59,9 @@ def shrunk_and_perturbed(weights: Weights, fresh: Weights, retained: float) -> W
     A network that goes on from what it learned under earlier ψ remembers scenes that the present ψ no longer draws, and
     is then no θ*(ψ): where it does well by memory, the hypergradient has nothing to say.
     """
-    return {name: retained * weight + (1 - retained) * fresh[name] for name, weight in weights.items()}
+    return {
+        name: retained * weight + (1 - retained) * fresh[name].to(weight.device) for name, weight in weights.items()
+    }
 
 
 def fit(
@@ -78,7 +88,7 @@ def fit(
         raise ValueError("batch must have at least one image to train on, got 0")
     # Convolutions in channels-last order train the U-Net a sixth faster, but forward mode lacks it: so only here.
     batch = Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.targets)
-    trained, frozen = split_frozen(task_model, weights)
+    trained, frozen = split_frozen(task_model, on_device(weights, batch.images.device))
     theta = ravel(trained).detach()
     first_moment, second_moment = torch.zeros_like(theta), torch.zeros_like(theta)
     num_steps, step = settings.epochs * math.ceil(len(batch) / settings.batch_size), 0

@@ -39,7 +39,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from autosimulate_pipeline.records import AnnotatedDataset, Prediction
-from autosimulate_pipeline.task_models.base import Batch, Weights
+from autosimulate_pipeline.task_models.base import Batch, Weights, on_device
 from autosimulate_pipeline.task_models.detection import detections, prepare_detection, prepare_images
 from autosimulate_pipeline.task_models.yolov3_spp import YOLOV3_SPP, Yolo, YoloV3SPP, layer_name
 
@@ -171,6 +171,7 @@ class YoloModel:
         """The boxes of each image in its own pixels, after non-maximum suppression; labels are not looked at."""
         if not len(dataset):
             return []
+        weights = on_device(weights, self._device)
         images, letterboxes = prepare_images(dataset, self._input_size, self._device)
         outputs = torch.cat([self._outputs(weights, part) for part in torch.split(images, _PREDICTION_BATCH_SIZE)])
         corners, scores = self._corners(outputs), outputs[..., 4:5].sigmoid() * outputs[..., 5:].sigmoid()
