@@ -1,0 +1,250 @@
+"""Faults from outside: damaged files, two runs at once, a read-only folder, MLflow away, clocks that jump, no numbers.
+
+Each is handled and told, or the command ends in one line that says what to do, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import math
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner, Result
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DatasetError
+
+from autosimulate_pipeline.annotations import write_coco
+from autosimulate_pipeline.cli import run
+from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, ScenesDataset, WeightsDataset
+from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
+from autosimulate_pipeline.records import (
+    AnnotatedDataset,
+    AnnotatedImage,
+    EvaluationReport,
+    HypergradientReport,
+)
+from autosimulate_pipeline.run_lock import LOCK_NAME, claim
+from autosimulate_pipeline.simulators.toy import ToySimulator
+from conftest import PROJECT
+from test_tracking import points
+
+RUN = "toy-autosimulate"
+Command = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def toy_project(project: Path) -> Path:
+    """A project with the environment `toy`: a run of seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(PROJECT / "benchmarks"))
+        parameters = importlib.import_module("kills").TOY | {"loop": {"num_iterations": 2, "num_images": 4}}
+    (project / "conf/toy").mkdir()
+    (project / "conf/toy/parameters.yml").write_text(yaml.safe_dump(parameters))
+    bootstrap_project(project)
+    return project
+
+
+@pytest.fixture
+def kedro_run(toy_project: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`kedro run --env toy` with these parameters, in this process."""
+    monkeypatch.chdir(toy_project)
+
+    def command(*parameters: str) -> Result:
+        return CliRunner().invoke(run, ["--env", "toy", *(["--params", ",".join(parameters)] if parameters else [])])
+
+    return command
+
+
+@pytest.fixture
+def whole(toy_project: Path, kedro_run: Command) -> Path:
+    """A project with a finished run."""
+    finished = kedro_run()
+    assert finished.exit_code == 0, finished.output
+    return toy_project
+
+
+def error_of(result: Result) -> str:
+    """The line that a failed command ends with."""
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    (line,) = (line for line in result.output.splitlines() if line.startswith("error:"))
+    return line
+
+
+DAMAGED = {
+    "state_001.json": f"data/07_model_output/{RUN}/state_001.json",
+    "weights_001.safetensors": f"data/06_models/{RUN}/weights_001.safetensors",
+    "000001.png": f"data/03_primary/{RUN}/rendered_dataset_001",
+}
+"""What is to be deleted when this file is damaged."""
+
+
+def test_a_damaged_file_of_a_run_is_named_with_what_to_do_and_made_again(whole: Path, kedro_run: Command) -> None:
+    lost = whole / "data/06_models" / RUN / "weights_002.safetensors"
+    for name, to_delete in DAMAGED.items():
+        (file,) = (path for path in (whole / "data").glob(f"*/{RUN}/**/{name}") if str(whole / to_delete) in str(path))
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+        lost.unlink()
+        line = error_of(kedro_run())
+        assert line.startswith(f"error: {to_delete} is damaged (")
+        assert line.endswith("): delete it, and the same command makes it again")
+        shutil.rmtree(file.parents[1]) if name.endswith(".png") else file.unlink()
+        assert kedro_run().exit_code == 0
+        assert file.read_bytes() == content and lost.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 64], ids=["empty", "cut", "zeros"])
+def test_what_cannot_be_read_is_damaged_whatever_its_reader_raises(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "kept"
+    file.write_bytes(content)
+    datasets = [ScenesDataset(str(file)), WeightsDataset(str(file)), RecordDataset(str(file), "builtins.dict")]
+    (tmp_path / "images").mkdir()
+    shutil.copy(file, tmp_path / "images/annotations.json")
+    for dataset in (*datasets, AnnotatedImagesDataset(str(tmp_path / "images"))):
+        with pytest.raises(DatasetError, match="is damaged .*: delete it, and the same command makes it again$"):
+            dataset.load()
+    file.unlink()
+    for dataset in datasets:
+        with pytest.raises(DatasetError, match="No such file"):
+            dataset.load()
+
+
+def test_a_record_of_values_that_are_no_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
+    kept = RecordDataset(str(tmp_path / "report.json"), "autosimulate_pipeline.records.EvaluationReport")
+    kept.save(EvaluationReport(loss=math.nan, map=math.inf, ap_by_category={"cube": -math.inf}))
+    report = kept.load()
+    assert math.isnan(report.loss) and report.map == math.inf and report.ap_by_category == {"cube": -math.inf}
+
+
+# Two at once, and no place to write
+
+
+def test_a_second_process_waits_for_the_first_and_cleans_up_after_the_dead(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = claim(tmp_path, "mine")
+    torn = tmp_path / "data/03_primary/mine/.shard.12345.new.part"
+    torn.mkdir(parents=True)
+    claimed: list[Any] = []
+    second = threading.Thread(target=lambda: claimed.append(claim(tmp_path, "mine")))
+    second.start()
+    second.join(timeout=1)
+    assert second.is_alive() and torn.exists()
+    assert "Run 'mine' waits for another process that is at it: process " in caplog.text
+    first.close()
+    second.join(timeout=60)
+    assert len(claimed) == 1 and not torn.exists()
+    claimed[0].close()
+
+
+def test_a_run_waits_its_turn_and_then_has_nothing_to_do(
+    whole: Path, kedro_run: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcomes: list[Result] = []
+    second = threading.Thread(target=lambda: outcomes.append(kedro_run()))
+    with (whole / "data/08_reporting" / RUN / LOCK_NAME).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second.start()
+        deadline = time.monotonic() + 60
+        while "waits for another process" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert second.is_alive()
+    second.join(timeout=60)
+    assert outcomes[0].exit_code == 0 and points(whole, RUN) == [(0, 1), (1, 1)]
+
+
+@pytest.fixture
+def frozen_folder(toy_project: Path) -> Iterator[Path]:
+    """The models' folder of the run `frozen`, in which nothing can be made, by root neither."""
+    folder = toy_project / "data/06_models/frozen"
+    folder.mkdir(parents=True)
+    changed = subprocess.run(["/usr/bin/chattr", "+i", folder], capture_output=True, check=False)
+    if changed.returncode:
+        pytest.skip(f"a folder cannot be made immutable here: {changed.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["/usr/bin/chattr", "-i", folder], check=True)
+
+
+def test_a_read_only_folder_ends_in_one_line_and_loses_nothing(frozen_folder: Path, kedro_run: Command) -> None:
+    line = error_of(kedro_run("run=frozen"))
+    assert line == "error: data/06_models/frozen/weights_000.safetensors: Operation not permitted"
+    subprocess.run(["/usr/bin/chattr", "-i", frozen_folder], check=True)
+    assert kedro_run("run=frozen").exit_code == 0
+    assert (frozen_folder / "weights_002.safetensors").exists()
+
+
+# MLflow
+
+
+def test_what_mlflow_has_missed_is_told_by_the_same_command(
+    toy_project: Path, kedro_run: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    (toy_project / "conf/toy/mlflow.yml").write_text("tracking_uri: sqlite:///away/mlflow.db\n")
+    (toy_project / "away").touch()  # where its folder would be
+    missed = kedro_run("run=missed")
+    assert missed.exit_code == 0 and caplog.text.count("MLflow is away") == 1
+    (toy_project / "away").unlink()
+    (toy_project / "away").mkdir()
+    assert kedro_run("run=missed").exit_code == 0
+    assert points(toy_project / "away", "missed") == [(0, 1), (1, 1)]
+    assert points(toy_project / "away", "missed", "test/mIoU/learned") == [(0, 1)]
+    (toy_project / "conf/toy/mlflow.yml").unlink()
+
+
+# Numbers
+
+
+def test_a_gradient_that_is_no_number_moves_nothing_and_is_reported(tmp_path: Path) -> None:
+    weights = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    problem = ImplicitProblem(
+        per_sample_losses=lambda theta: torch.stack([(theta - 1).square().sum(), theta.square().sum()]),
+        validation_loss=lambda theta: theta.sqrt().sum() - theta.sqrt()[0],  # finite, and its derivative at 0 is not
+    )
+    settings = HypergradientSettings(curvature="hessian")
+    values, solution, norm = validation_influences(problem, weights, settings)
+    assert solution.outcome == "not_finite" and math.isnan(norm) and not values.any()
+    report = HypergradientReport(solver_outcome=solution.outcome, solver_residual=solution.residual_norm)
+    kept = RecordDataset(str(tmp_path / "report.json"), "autosimulate_pipeline.records.HypergradientReport")
+    kept.save(report)
+    assert math.isnan(kept.load().solver_residual)
+
+
+def test_curvature_below_zero_and_a_solve_that_stalls_are_reported_and_the_run_goes_on(
+    toy_project: Path, kedro_run: Command
+) -> None:
+    steep = ("run=steep", "hypergradient.curvature=hessian", "hypergradient.damping=0", "hypergradient.max_steps=50")
+    assert kedro_run(*steep).exit_code == 0
+    assert kedro_run("run=stalled", "hypergradient.max_steps=1", "hypergradient.tolerance=1e-9").exit_code == 0
+    for run_name, outcome in (("steep", "negative_curvature"), ("stalled", "max_steps")):
+        assert points(toy_project, run_name, f"hypergradient/outcome/{outcome}")
+
+
+# Validation sets
+
+
+@pytest.mark.parametrize("num_empty", [0, 1])
+def test_one_validation_image_and_one_without_objects_serve(
+    num_empty: int, toy_project: Path, kedro_run: Command, tmp_path: Path
+) -> None:
+    for seed, name in enumerate(("validation", "test")):
+        pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        empty = AnnotatedImage(pixels, np.zeros((32, 32), dtype=np.uint8), ())
+        images = (*ToySimulator().render([{}], [seed]).images, *[empty] * num_empty)
+        write_coco(AnnotatedDataset(ToySimulator.categories, images), tmp_path / name)
+    folders = [f"reference_data.{name}_folder={tmp_path / name}" for name in ("validation", "test")]
+    finished = kedro_run(f"run=few-{num_empty}", *folders)
+    assert finished.exit_code == 0, finished.output
+    report = toy_project / f"data/07_model_output/few-{num_empty}/validation_report_001.json"
+    assert f'"num_images": {1 + num_empty}' in report.read_text()

@@ -1,0 +1,92 @@
+"""MLflow holds a run once, whatever happens to the run, to the clock or to MLflow."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+
+
+def points(project: Path, run_name: str, key: str = "val/loss") -> list[tuple[int, int]]:
+    """Step and number of points of a metric, over all MLflow runs of that name."""
+    query = (
+        "SELECT step, COUNT(*) FROM metrics JOIN runs USING (run_uuid) WHERE name = ? AND key = ? "
+        "GROUP BY step ORDER BY step"
+    )
+    with closing(sqlite3.connect(project / "mlflow.db")) as database:
+        return database.execute(query, (run_name, key)).fetchall()
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an MLflow database."""
+    folder = tmp_path_factory.mktemp("tracked")
+    track(folder, "first").finish("FINISHED")
+    return folder
+
+
+def track(project: Path, run_name: str, uri: str = "sqlite:///mlflow.db") -> Tracker:
+    settings = TrackingSettings(tracking_uri=uri)
+    return Tracker(settings, project, run_name, project / run_name, {"seed": 0, "loop.num_images": 4}, {"method": "m"})
+
+
+def steps_with_parameters(project: Path, run_name: str) -> tuple[int, list[tuple[int, int]], int]:
+    """How many MLflow runs of the name there are, their points by step, and how many parameters they have."""
+    with closing(sqlite3.connect(project / "mlflow.db")) as database:
+        ((num_runs,),) = database.execute("SELECT COUNT(*) FROM runs WHERE name = ?", (run_name,))
+        ((num_parameters,),) = database.execute(
+            "SELECT COUNT(*) FROM params JOIN runs USING (run_uuid) WHERE name = ?", (run_name,)
+        )
+    return num_runs, points(project, run_name, "images_rendered"), num_parameters
+
+
+def test_a_run_that_was_killed_before_it_noted_its_id_or_parameters_is_gone_on_with(tracked: Path) -> None:
+    client = MlflowClient(f"sqlite:///{tracked}/mlflow.db")
+    experiment = client.get_experiment_by_name("autosimulate")
+    assert experiment is not None
+    client.create_run(experiment.experiment_id, run_name="killed")
+    for step in (0, 1):
+        tracker = track(tracked, "killed")
+        assert tracker.missing_steps(2) == [0, 1][step:]
+        assert tracker.log_metrics({"images_rendered": 4.0 * step}, step)
+    assert steps_with_parameters(tracked, "killed") == (1, [(0, 1), (1, 1)], 2)
+
+
+def test_a_clock_that_jumps_back_loses_no_point(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    for step, moment in enumerate((now, now - 3e7, now + 3e7, 1.0)):
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        assert track(tracked, "jumpy").log_metrics({"images_rendered": 4.0 * step}, step)
+    assert steps_with_parameters(tracked, "jumpy") == (1, [(step, 1) for step in range(4)], 2)
+
+
+def test_a_database_that_is_locked_for_a_moment_costs_time_alone(tracked: Path) -> None:
+    tracker = track(tracked, "locked")
+    with closing(sqlite3.connect(tracked / "mlflow.db", check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        release = threading.Timer(1, other.rollback)
+        release.start()
+        assert tracker.log_metrics({"images_rendered": 4.0}, 0)
+        release.join()
+    assert steps_with_parameters(tracked, "locked") == (1, [(0, 1)], 2)
+
+
+def test_a_server_that_is_not_there_is_told_once_and_without_its_password(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    tracker = track(tmp_path, "away", "http://me:secret@127.0.0.1:9")
+    assert tracker.missing_steps(3) == [] and not tracker.log_metrics({"images_rendered": 4.0}, 0)
+    tracker.finish("FINISHED")
+    (record,) = (record for record in caplog.records if record.levelno >= logging.WARNING)
+    assert record.message.startswith("MLflow is away") and "127.0.0.1" in record.message
+    assert record.message.endswith("The run goes on; the same command tells MLflow later what it has missed.")
+    assert "secret" not in caplog.text
