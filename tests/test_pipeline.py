@@ -161,7 +161,8 @@ def test_mlflow_has_the_network_of_the_run_once(smoke: str, project: Path) -> No
     """Whether the run has been repeated by now or not."""
     mlflow.set_tracking_uri(f"sqlite:///{project}/mlflow.db")
     run_id = (project / "data/08_reporting" / RUN / "mlflow_run_id").read_text()
-    (model,) = mlflow.search_logged_models(filter_string=f"source_run_id = '{run_id}'", output_format="list")
+    experiment = mlflow.get_run(run_id).info.experiment_id
+    (model,) = mlflow.search_logged_models([experiment], f"source_run_id = '{run_id}'", output_format="list")
     assert model.status == "READY"
     validation = read_coco(project / "data/01_raw" / RUN / "validation")
     found = mlflow.pyfunc.load_model(f"runs:/{run_id}/task_model").predict(validation.images[0].image[None])
