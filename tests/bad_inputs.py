@@ -267,7 +267,7 @@ COCO: dict[str, tuple[Edit, str]] = {
 }
 
 YOLO: dict[str, tuple[Edit, str]] = {
-    "YAML too deep": (content("data.yaml", "[" * 2000), "data.yaml must be YAML"),
+    "YAML too deep": (content("data.yaml", "[" * 1100), "data.yaml must be YAML"),
     "YAML that grows": (content("data.yaml", LAUGHS), "data.yaml: train: Field required, got {'a0'"),
     "YAML too large": (enlarged("data.yaml", 200_001), "data.yaml must have at most 200000 bytes"),
     "YAML that builds": (content("data.yaml", "!!python/object/apply:os.system [ls]"), "could not determine a constr"),
