@@ -26,11 +26,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from joblib.externals.loky import get_reusable_executor
 from kedro.framework.startup import bootstrap_project
 
 from autosimulate_pipeline.cli import cli
@@ -219,6 +221,9 @@ def _command(project: Path, case: Case) -> None:
         os.dup2(said.fileno(), descriptor)
     sys.argv, sys.stdout, sys.stderr = ["kedro", *case.command], said, said
     bootstrap_project(project)
+    Finalize(
+        None, lambda: get_reusable_executor(reuse=True).shutdown(kill_workers=True), exitpriority=10
+    )  # else they idle
     cli.main(list(case.command))
 
 
