@@ -24,6 +24,7 @@ from autosimulate_pipeline.annotations import read_coco
 from autosimulate_pipeline.model_from_code import table_of
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.task_models import TaskModelSettings, build_task_model
+from autosimulate_pipeline.tracking import COLUMNS_TAG
 from conftest import Kedro
 
 RUN = "smoke-autosimulate"
@@ -95,11 +96,14 @@ def test_mlflow_holds_one_point_per_iteration(smoke: str, project: Path, summary
         metrics = database.execute("SELECT key, step, value FROM metrics WHERE run_uuid = ?", (run_id,)).fetchall()
         params = dict(database.execute("SELECT key, value FROM params WHERE run_uuid = ?", (run_id,)))
         tags = dict(database.execute("SELECT key, value FROM tags WHERE run_uuid = ?", (run_id,)))
+        ((view,),) = database.execute("SELECT value FROM experiment_tags WHERE key = ?", (COLUMNS_TAG,)).fetchall()
     keys = {key for key, _, _ in metrics}
     history = sorted((step, value) for key, step, value in metrics if key == "val/mIoU")
     assert history == list(enumerate(pytest.approx(value) for value in summary["val_miou"]))
     assert {"val/mAP", "val/loss", "images_rendered", "psi/cube_x", "psi/cube_material/metal"} <= keys
     assert {"seconds/render", "hypergradient/solver_steps", "test/mAP/learned"} <= keys
+    shown = {column.split("`")[1] for column in json.loads(view)["selectedColumns"] if column.startswith("metrics")}
+    assert shown - keys == {"grid/val_mAP"}, "the page of runs has columns for what a run tells"
     assert params["loop.num_images"] == "8"
     assert [tags[key] for key in ("method", "experiment", "mode", "seed")] == [
         "autosimulate",

@@ -6,6 +6,7 @@ same process cannot log into the wrong run.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -37,6 +38,21 @@ logger = logging.getLogger(__name__)
 RELATIVE_SQLITE = "sqlite:///"
 STEP_METRIC = "images_rendered"
 """Every iteration has it."""
+
+COLUMNS_TAG = "mlflow.sharedViewState.columns"
+"""Where MLflow's page of runs looks for a view of that name: its address ends with `?viewStateShareKey=columns`."""
+
+COLUMNS = {
+    "selectedColumns": [
+        "attributes.`Created`",
+        "attributes.`Duration`",
+        *(f"tags.`{tag}`" for tag in ("method", "experiment", "seed")),
+        *(f"metrics.`{metric}`" for metric in (STEP_METRIC, "val/mAP", "val/mIoU", "grid/val_mAP")),
+        *(f"metrics.`test/{metric}/{where}`" for where in ("learned", "polished") for metric in ("mAP", "mIoU")),
+        "metrics.`seconds/total`",
+    ]
+}
+"""What tells runs apart, and what they were worth."""
 
 MAX_PARAMS_PER_BATCH = 100
 MAX_PARAM_LENGTH = 6000
@@ -164,7 +180,7 @@ class Tracker:
         experiment_id = (
             experiment.experiment_id
             if experiment is not None
-            else client.create_experiment(self._settings.experiment, artifacts)
+            else client.create_experiment(self._settings.experiment, artifacts, {COLUMNS_TAG: json.dumps(COLUMNS)})
         )
         self._run_id = _noted(client, self._run_id_file) or self._begun(client, experiment_id)
         client.update_run(self._run_id, "RUNNING")
