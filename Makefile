@@ -23,8 +23,8 @@ smoke: setup ## the same path in seconds, too small to learn much
 grid: setup ## every combination of a block of conf/base/grids.yml, the best one tested; GRID=paper ARGS="--jobs 2"
 	@$(KEDRO) grid-search $(GRID) $(ARGS)
 
-test: setup ## the tests
-	@$(PYTHON) -m pytest $(ARGS)
+test: setup ## the tests, a process for each core
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: setup ## ruff, mypy, import contracts
 	@.venv/bin/ruff check .
