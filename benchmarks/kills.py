@@ -65,7 +65,8 @@ The same as in runs that were left alone: every file of `data/` byte by byte (sc
 figures, training sets), and MLflow's runs (one of each name, finished, with the same parameters and values, one point
 of each metric and step). Left out, for they tell the time or the process: `stage_seconds*.json`, the seconds of
 `summary.json`, `report.html` (which shows them), the minutes of `grid.csv`, MLflow's `seconds/…`, `mlflow_run_id` and
-the run's `.lock`. Afterwards no draft, temporary file or process was left.
+the run's `.lock`. Afterwards no draft or process was left, and no temporary file but the session folders
+(`blender_…`) of Blender's that died.
 
 SIGKILL leaves what the operating system still has to write; a real power cut does not. Files are flushed to the disk
 before they are renamed into place, which this does not test."""
@@ -265,6 +266,7 @@ def kill_and_resume(project: Path, case: Case, seconds: float, generator: random
         if process.exitcode != -signal.SIGKILL:  # it had come to its end before
             break
         kills.append(Kill(case.name, whole_group, stage_now(project, case, begun)))
+        print(kills[-1], flush=True)
     finish(project, case)
     return kills
 

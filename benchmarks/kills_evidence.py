@@ -96,7 +96,8 @@ def leftovers(project: Path) -> Iterator[str]:
     """Files that nobody needs any more."""
     yield from (str(path) for pattern in (TORN, "mlflow.db-journal") for path in project.rglob(pattern))
     for path in (project / "tmp").iterdir():
-        if not path.name.startswith(("autosimulate-cores-", "db_init_lock-")):  # places on cores, MLflow's own lock
+        # places on cores; MLflow's own lock; the session folder of a Blender that was killed
+        if not path.name.startswith(("autosimulate-cores-", "db_init_lock-", "blender_")):
             yield str(path)
 
 
