@@ -318,6 +318,10 @@ OBJ: dict[str, tuple[Edit, str]] = {
         lambda folder: (folder / "mesh.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n"),
         "mesh.obj",
     ),
+    "vertices of two numbers": (
+        lambda folder: (folder / "mesh.obj").write_text("v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n"),
+        "mesh.obj",
+    ),
     "a corner nowhere": (
         lambda folder: (folder / "mesh.obj").write_text("v 0 0 0\nv 1 0 nan\nv 0 1 0\nf 1 2 3\n"),
         "vertices must be finite",

@@ -126,6 +126,8 @@ def _one_mesh(path: Path) -> trimesh.Trimesh:
     if not parts:
         raise ValueError(f"{path} must hold a mesh with faces, got none")
     for part in parts:
+        if part.vertices.shape[1:] != (3,) or part.faces.shape[1:] != (3,):
+            raise ValueError(f"{path}: vertices must be three numbers, and faces three corners, got others")
         if part.faces.min() < 0 or part.faces.max() >= len(part.vertices):
             raise ValueError(f"{path}: faces must name vertices 0 to {len(part.vertices) - 1}, got others")
         if not np.isfinite(part.vertices).all():
