@@ -78,7 +78,7 @@ def run_missing(
     failures: list[str] = []
     columns = (TextColumn("  trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     runs = run_trials(missing, num_jobs, parallel or ParallelSettings(), until_last_state=True)
-    with closing(runs), Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with closing(runs), Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bars:
         bar = bars.add_task("", total=len(missing))
         for trial, failure in runs:
             if failure is None:

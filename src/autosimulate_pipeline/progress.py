@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,8 @@ from autosimulate_pipeline.records import EvaluationReport
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, headline, metrics, test_metrics
 from autosimulate_pipeline.search.base import SearchState
 
-console = Console(highlight=False)
-"""Where a run tells a person how it goes."""
+console = Console(highlight=False, force_interactive=None if sys.stdout.isatty() else False)
+"""Where a run tells a person how it goes. FORCE_COLOR brings colours to a file or pipe, but nothing that is redrawn."""
 
 errors = Console(stderr=True, highlight=False)
 """Where it tells what went wrong, however quiet it is."""
