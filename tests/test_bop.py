@@ -503,7 +503,7 @@ def test_damaged_images_and_object_names_are_named(copied):
     with pytest.raises(ValueError, match="000001_000000.png must be a PNG or JPEG image"):
         read_bop(copied, OBJECTS)
     (copied / "objects.json").write_text('{"1": ""}')
-    with pytest.raises(ValueError, match="objects.json: 1: String should have at least 1 character"):
+    with pytest.raises(ValueError, match="objects.json: 1: must be 1 to 255 characters"):
         read_objects(copied)
     (copied / "objects.json").unlink()
     with pytest.raises(FileNotFoundError, match="objects.json is missing"):

@@ -315,7 +315,7 @@ def test_weights_of_other_categories_leave_the_predictor_fresh(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     state = tiny_network(group_norm).state_dict()
-    with pytest.raises(ValueError, match="lack 1 .*backbone.body.0.0.weight.* 1 others .*backbone.body.9"):
+    with pytest.raises(ValueError, match="lacks 1 .*backbone.body.0.0.weight.* 1 others .*backbone.body.9"):
         build(pretrained={name.replace("body.0.0", "body.9"): value for name, value in state.items()})
     with pytest.raises(ValueError, match="size mismatch for backbone"):
         build(channels=16, pretrained=state)

@@ -315,6 +315,7 @@ def data(tmp_path: Path) -> Path:
                 validation=[report_of(level)],
                 test=test,
                 seconds=StageSeconds(),
+                provenance=PROVENANCE,
             )
             (reporting / "summary.json").write_text(json.dumps(told))
     return tmp_path / "data"
