@@ -49,7 +49,8 @@ def reference() -> str:
 
 def _section(name: str) -> str:
     command = cli.commands[name]
-    with click.Context(command, info_name=f"kedro {name}", max_content_width=120, terminal_width=120) as context:
+    settings = cli.context_settings | {"max_content_width": 120, "terminal_width": 120}
+    with click.Context(command, info_name=f"kedro {name}", **settings) as context:
         return f"\n### kedro {name}\n\n```text\n{command.get_help(context)}\n```\n"
 
 
