@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -65,8 +66,12 @@ def digest(path: Path) -> str:
     return content.hexdigest()
 
 
+@cache
 def source_commit() -> str | None:
-    """The git commit of this code, with `-dirty` behind it if files have changed; None where git does not keep it."""
+    """The git commit of this code, with `-dirty` behind it if files have changed; None where git does not keep it.
+
+    As it is when the process first asks: git is started twice for it, and the code that runs is then loaded.
+    """
     git, file = shutil.which("git"), Path(__file__)
 
     def ask(*arguments: str) -> str | None:
