@@ -169,12 +169,6 @@ def interval(values: Iterable[float]) -> str:
     return str(bootstrap_interval(list(values)))
 
 
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; numbers to the right of the first column."""
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def arguments(description: str, seeds: Sequence[int]) -> argparse.ArgumentParser:
     """What every benchmark's command line has."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

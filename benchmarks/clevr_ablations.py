@@ -14,7 +14,8 @@ from typing import Any
 
 import benchmark_runs
 from autosimulate_pipeline.grids import Trial
-from benchmark_runs import Reports, fresh, interval, markdown, state_at
+from benchmark_runs import Reports, fresh, interval, state_at
+from tables import markdown
 
 NAME = "clevr-ablations"
 SEEDS = (20, 21, 22)

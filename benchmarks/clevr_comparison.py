@@ -26,7 +26,8 @@ from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost
 from autosimulate_pipeline.grids import Trial
 from autosimulate_pipeline.records import StageSeconds
 from autosimulate_pipeline.reporting.comparison import Curve, at_points, by_cost, time_by_stage
-from benchmark_runs import Question, Reports, fresh, markdown, polished, scratch, validation_alone
+from benchmark_runs import Question, Reports, fresh, polished, scratch, validation_alone
+from tables import markdown
 
 NAME = "clevr-comparison"
 SEEDS = (5, 6, 7, 8, 9)

@@ -19,10 +19,11 @@ import pandas as pd
 import benchmark_runs
 from autosimulate_pipeline.evaluation.comparison import cost_to_reach, median_cost
 from autosimulate_pipeline.grids import Trial
-from benchmark_runs import fresh, markdown
+from benchmark_runs import fresh
 from clevr_ablations import answer_of
 from clevr_comparison import HIDDEN_SEED, LEVELS, METHODS, NUM_FRESH, SEEDS
 from clevr_comparison import NAME as COMPARISON
+from tables import markdown
 
 NAME = "clevr-long-runs"
 LENGTHS: dict[str, dict[str, Any]] = {

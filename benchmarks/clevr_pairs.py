@@ -17,8 +17,9 @@ import torch
 import benchmark_runs
 from autosimulate_pipeline.grids import Trial
 from autosimulate_pipeline.randomness import derive_generator
-from benchmark_runs import fresh, interval, markdown, polished, state_at
+from benchmark_runs import fresh, interval, polished, state_at
 from clevr_comparison import METHODS
+from tables import markdown
 
 NAME = "clevr-pairs"
 SEEDS = (100, 101, 102, 103, 104, 105)

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 import benchmark_runs
-from benchmark_runs import interval, markdown
+from benchmark_runs import interval
 from clevr_ablations import judged_variants
+from tables import markdown
 
 NAME = "clevr-tuning"
 SEEDS = (20, 21)

@@ -25,9 +25,10 @@ from matplotlib.figure import Figure
 from autosimulate_pipeline.records import ignore_progress
 from autosimulate_pipeline.reporting.palette import BLUE, VERMILION
 from autosimulate_pipeline.simulators import ParallelSettings, build_simulator
-from benchmark_runs import RESULTS, markdown
+from benchmark_runs import RESULTS
 from kills import copy_project
 from rendering import random_scenes
+from tables import markdown
 
 BATCH = 10
 """Images between two looks at the worker."""

@@ -23,7 +23,7 @@ from autosimulate_pipeline.progress import console
 from autosimulate_pipeline.reporting.summary import test_metrics
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.trial_runs import run_trials
-from benchmark_runs import markdown
+from tables import markdown
 
 METHODS = ("autosimulate", "lts", "bayesian", "random", "frozen", "domain_randomisation")
 DETECTORS: dict[str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ from autosimulate_pipeline.simulators.photoreal.models import CadModel, read_mod
 from autosimulate_pipeline.simulators.photoreal.procedural_models import made_models
 from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED, PhotorealScene, PhotorealSettings
 from autosimulate_pipeline.simulators.photoreal.simulator import SUPPORTS, Photoreal
-from benchmark_runs import markdown
+from tables import markdown
 
 ONE = ParallelSettings(num_workers=1)
 NUM_SAMPLES = (2, 8, 32)
