@@ -48,7 +48,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "K = 15, 16 iterations": {"loop.num_images": 15, "loop.num_iterations": 16, "training.window": 6},
     "K = 48, 5 iterations": {"loop.num_images": 48, "loop.num_iterations": 5, "training.window": 2},
     "λ = 0.01": SHORT | {"hypergradient.damping": 0.01},
-    "mode paper, α = 0.0001": SHORT | {"search.mode": "paper", "search.learning_rate": 0.0001},
+    "mode paper, α = 10": SHORT | {"search.mode": "paper", "search.learning_rate": 10},
     "credit by image": SHORT | {"search.credit": "image"},
 }
 

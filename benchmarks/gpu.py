@@ -84,9 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in options.cases:
         rows.append(compared(name, CASES[name], options.repeats))
         print(" | ".join(rows[-1]), flush=True)
-    parts = ("an epoch", "prediction", "f")
-    columns = ["network, images", "weights, millions", *(f"{part}, s: GPU | CPU" for part in parts)]
-    columns += ["peak memory, GB", "f: cosine with the CPU's", "relative difference"]
+    columns = ["network, images", "weights, millions"]
+    columns += [f"{part}, s, {device}" for part in ("epoch", "prediction", "f") for device in ("GPU", "CPU")]
+    columns += ["memory, GB", "f: cosine with the CPU's", "relative difference"]
     devices = (
         f"{torch.cuda.get_device_name()} and {torch.get_num_threads()} threads of its host, PyTorch {torch.__version__}"
     )
@@ -102,10 +102,9 @@ def compared(name: str, case: Case, num_repeats: int) -> list[str]:
     dataset, validation = drawn(START, case, 0), drawn(HIDDEN, case, 1)
     on_gpu = measured("cuda", case, dataset, validation, num_repeats)
     on_cpu = measured("cpu", case, dataset, validation, 1) if case.on_cpu else None
-    times = [
-        f"{gpu:.3f} | {on_cpu.seconds[part]:.2f}" if on_cpu else f"{gpu:.3f} | –"
-        for part, gpu in on_gpu.seconds.items()
-    ]
+    times = []
+    for part, seconds in on_gpu.seconds.items():
+        times += [f"{seconds:.3f}", f"{on_cpu.seconds[part]:.2f}" if on_cpu else "–"]
     agreement = ["–", "–"]
     if on_cpu:
         cosine = cosine_similarity(on_gpu.influences, on_cpu.influences, dim=0)

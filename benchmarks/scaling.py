@@ -108,8 +108,7 @@ def images_per_second(
         RuntimeError: if its images are not those expected.
     """
     simulator = simulator_of(name, parallel)
-    warm_up = scenes[: 4 * parallel.worker_count]
-    simulator.render(warm_up, range(len(warm_up)), ignore_progress)
+    simulator.render(scenes, range(len(scenes)), ignore_progress)  # until every worker stands
     start = time.perf_counter()
     images = simulator.render(scenes, range(len(scenes)), ignore_progress).images
     seconds = time.perf_counter() - start

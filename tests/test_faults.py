@@ -165,6 +165,31 @@ def test_a_run_waits_its_turn_and_then_has_nothing_to_do(
     assert outcomes[0].exit_code == 0 and points(whole, RUN) == [(0, 1), (1, 1)]
 
 
+def test_a_network_that_another_run_is_pretraining_is_waited_for_and_shared(
+    toy_project: Path, kedro_run: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretraining = ["pretraining.num_images=4", "pretraining.training.epochs=1", "loop.num_iterations=1"]
+    assert kedro_run("run=first", *pretraining).exit_code == 0
+    (weights,) = (toy_project / "data/06_models").glob("pretraining-*/weights.safetensors")
+    content = weights.read_bytes()
+    weights.unlink()
+    outcomes: list[Result] = []
+    second = threading.Thread(target=lambda: outcomes.append(kedro_run("run=second", *pretraining)))
+    with (weights.parent / LOCK_NAME).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second.start()
+        deadline = time.monotonic() + 60
+        while f"{weights.parent.name!r} waits for another process" not in caplog.text and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert second.is_alive()
+        weights.write_bytes(content)
+        made = weights.stat().st_mtime_ns
+    second.join(timeout=60)
+    assert outcomes[0].exit_code == 0, outcomes[0].output
+    assert weights.stat().st_mtime_ns == made
+    fcntl.flock((weights.parent / LOCK_NAME).open("a"), fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
+
+
 @pytest.fixture
 def frozen_folder(toy_project: Path) -> Iterator[Path]:
     """The models' folder of the run `frozen`, in which nothing can be made, by root neither."""

@@ -115,9 +115,9 @@ def test_depth_is_that_of_rays_through_the_posed_models(settings: PhotorealSetti
         height, width = image.instance_mask.shape
         assert geometry.depth_mm[geometry.depth_mm > 0].min() > 200  # nothing stands before the lens
         for index, category in enumerate(image.instance_categories):
-            faces = simulator(settings).models[category - 1].faces
-            vertices = corners_mm(settings, image, index)
-            expected = ray_depth(vertices, faces, geometry.camera_matrix, (0, 0, width, height))
+            model = simulator(settings).models[category - 1]
+            pose = geometry.rotations[index], geometry.translations_mm[index]
+            expected = ray_depth(model, *pose, geometry.camera_matrix, (0, 0, width, height))
             visible = (image.instance_mask == index + 1) & (expected > 0)
             assert visible.sum() > 20
             np.testing.assert_allclose(geometry.depth_mm[visible], expected[visible], atol=1)

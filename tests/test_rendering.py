@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
@@ -52,6 +53,10 @@ def die_always_at_three(number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def allocate(num_bytes: int) -> int:
+    return np.empty(num_bytes, dtype=np.uint8).size
 
 
 def refuse_three(number: int) -> int:
@@ -125,8 +130,15 @@ def test_a_clock_that_jumps_an_hour_ahead_loses_no_result(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_a_job_that_always_kills_its_worker_is_named(num_workers: int) -> None:
     settings = ParallelSettings(num_workers=num_workers, max_attempts=2)
-    with pytest.raises(RuntimeError, match=r"a worker died on attempt 2 at job 3: 3$"):
+    died = r"a worker died on attempt 2 at job 3: 3; where memory is short, parallel\.num_workers must be lower, got 1$"
+    with pytest.raises(RuntimeError, match=died):
         run_in_workers(f"{__name__}:die_always_at_three", range(6), settings, ignore_progress)
+
+
+def test_no_memory_left_in_a_worker_ends_with_what_to_do() -> None:
+    advice = r"where memory is short, parallel\.num_workers must be lower, got 2"
+    with pytest.raises(MemoryError, match=rf"^a worker had no memory left \(Unable to allocate .*\); {advice}$"):
+        run_in_workers(f"{__name__}:allocate", [1, 2, 2**60], ParallelSettings(num_workers=2), ignore_progress)
 
 
 def test_an_error_of_the_job_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -30,14 +30,20 @@ if TYPE_CHECKING:
 
 STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
 
+PRETRAINED = "pretrained_weights"
+
 GENERATE = "generate"
 """The pipeline that reads a run and makes none: the run's record, clock and curves are not touched by it."""
 
 
 class ValidationHook:
-    """Refuses bad parameters, and other parameters for a run that exists, before any node runs; one process a run."""
+    """Refuses bad parameters, and other parameters for a run that exists, before any node runs; one process a run.
 
-    _lock: TextIO | None = None
+    Pretrained networks, and the images for them, are made by one process too, for which others wait that need the same.
+    """
+
+    def __init__(self) -> None:
+        self._locks: list[TextIO] = []
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -50,15 +56,23 @@ class ValidationHook:
         self._pipeline = _pipeline_name(run_params)
         self._check(run_params, catalog)
         self._release()  # a session that was interrupted has left it to this one
-        self._lock = claim(self._project, self._parameters.run)
+        self._locks.append(claim(self._project, self._parameters.run))
         self._check(run_params, catalog)  # the run may have changed while this one waited for it
         if self._pipeline != GENERATE:
             record_provenance(catalog, self._parameters)
+            if self._parameters.pretraining.num_images and not catalog.exists(PRETRAINED):
+                for key in (self._parameters.pretraining_images_key, self._parameters.pretraining_key):
+                    self._locks.append(claim(self._project, f"pretraining-{key}", "06_models"))
 
     @hook_impl
     def before_dataset_saved(self) -> None:
         if self._pipeline != GENERATE:
             record_run(self._reporting, self._pipeline, self._parameters)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        if dataset_name == PRETRAINED:
+            self._release(keep=1)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -74,10 +88,9 @@ class ValidationHook:
         else:
             check_run(self._reporting, self._pipeline, self._parameters)
 
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    def _release(self, keep: int = 0) -> None:
+        while len(self._locks) > keep:
+            self._locks.pop().close()
 
 
 class StageClockHook:

@@ -23,12 +23,15 @@ logger = logging.getLogger(__name__)
 LOCK_NAME = ".lock"
 
 
-def claim(project: Path, run: str) -> TextIO:
+def claim(project: Path, run: str, layer: str = "08_reporting") -> TextIO:
     """The lock of the run, held until it is closed; waits, and says so, while another process has it.
 
     What that process, or one before it, was writing when it was killed is removed.
+
+    Args:
+        run: or a name like one, of what runs share: a folder of data/<layer>/.
     """
-    path = run_folder(project, "08_reporting", run) / LOCK_NAME
+    path = run_folder(project, layer, run) / LOCK_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.open("a+")
     try:

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from autosimulate_pipeline.simulators.photoreal.camera import project
+from autosimulate_pipeline.simulators.photoreal.models import CadModel
 
 NEAREST_MM = 10.0
 """Vertices nearer to the camera's plane than this have no place in the image."""
 
 
 def ray_depth(
-    vertices_mm: NDArray[np.float64], faces: NDArray[np.int64], matrix: NDArray[np.float64], window: tuple[int, ...]
+    model: CadModel,
+    rotation: NDArray[np.float64],
+    translation_mm: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    window: tuple[int, ...],
 ) -> NDArray[np.float32]:
-    """z of the mesh at the centre of each pixel of a window, 0 where no ray meets it, shape (height, width), mm.
+    """z of the model at the centre of each pixel of a window, 0 where no ray meets it, shape (height, width), mm.
 
     Args:
-        vertices_mm: in the camera's coordinates, shape (num_vertices, 3).
-        faces: shape (num_faces, 3).
+        rotation, translation_mm: from the model's coordinates to the camera's, shapes (3, 3) and (3,).
         matrix: K, shape (3, 3).
         window: left column, top row, width, height; it may reach beyond the image.
     """
@@ -28,25 +34,39 @@ def ray_depth(
     columns, rows = np.meshgrid(np.arange(left, left + width), np.arange(top, top + height))
     pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(width * height)], axis=-1)
     directions = pixels @ np.linalg.inv(matrix).T  # z is 1, so that the distance along a ray is the depth
-    scene = EmbreeScene()
-    TriangleMesh(scene, np.ascontiguousarray(vertices_mm[faces], dtype=np.float32))
-    origins = np.zeros_like(directions, dtype=np.float32)
-    hits = scene.run(origins, directions.astype(np.float32), output=True)
+    origins = np.broadcast_to(-translation_mm @ rotation, directions.shape)  # the camera, as the model sees it
+    hits = _traced(model).run(origins.astype(np.float32), (directions @ rotation).astype(np.float32), output=True)
     depth = np.where(hits["primID"] >= 0, hits["tfar"], 0)
     return np.asarray(depth, dtype=np.float32).reshape(height, width)
 
 
+@lru_cache(maxsize=64)
+def _traced(model: CadModel) -> EmbreeScene:
+    """The mesh where it was made, for the rays of many images: its tree takes longer than an image's rays."""
+    scene = EmbreeScene()
+    TriangleMesh(scene, np.ascontiguousarray(model.vertices_mm[model.faces], dtype=np.float32))
+    return scene
+
+
 def full_extent(
-    vertices_mm: NDArray[np.float64], faces: NDArray[np.int64], matrix: NDArray[np.float64], image_size: tuple[int, int]
+    model: CadModel,
+    rotation: NDArray[np.float64],
+    translation_mm: NDArray[np.float64],
+    matrix: NDArray[np.float64],
+    image_size: tuple[int, int],
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
     """The object's whole silhouette: its part in the image, its box and its number of pixels, hidden parts included.
 
     Box and number count what lies beyond the image as well, up to one image's size on each side, as in BOP.
 
+    Args:
+        rotation, translation_mm, matrix: as `ray_depth`.
+
     Returns: mask of shape (height, width); box [x, y, width, height]; number of pixels.
     """
     width, height = image_size
     mask, nothing = np.zeros((height, width), dtype=bool), np.zeros(4)
+    vertices_mm = model.vertices_mm @ rotation.T + translation_mm
     if vertices_mm[:, 2].min() < NEAREST_MM:
         return mask, nothing, 0
     corners = project(vertices_mm, matrix)
@@ -55,7 +75,7 @@ def full_extent(
     if (high < low).any():
         return mask, nothing, 0
     window = (int(low[0]), int(low[1]), int(high[0] - low[0] + 1), int(high[1] - low[1] + 1))
-    silhouette = ray_depth(vertices_mm, faces, matrix, window) > 0
+    silhouette = ray_depth(model, rotation, translation_mm, matrix, window) > 0
     if not silhouette.any():
         return mask, nothing, 0
     rows, columns = (np.flatnonzero(silhouette.any(axis=axis)) for axis in (1, 0))

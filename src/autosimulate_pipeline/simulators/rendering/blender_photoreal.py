@@ -90,8 +90,7 @@ def annotate(
         model = models[placed.object_id]
         rotation = pose.rotation @ placed.pose[:3, :3]
         translation_mm = 1000 * (pose.rotation @ placed.pose[:3, 3] + pose.translation)
-        vertices_mm = model.vertices_mm @ rotation.T + translation_mm
-        mask, box, num_pixels = full_extent(vertices_mm, model.faces, matrix, job.image_size)
+        mask, box, num_pixels = full_extent(model, rotation, translation_mm, matrix, job.image_size)
         instances.append(categories[placed.object_id])
         instance_mask[visible] = len(instances)
         fractions.append(min(1.0, float(visible.sum()) / max(num_pixels, int(visible.sum()))))

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 LARGEST_BATCH = 8
 """Jobs sent to a worker at a time, so that sending costs little beside the smallest renders (a few milliseconds)."""
 
+FEWER_WORKERS = "where memory is short, parallel.num_workers must be lower"
+
 FATES: dict[type[Exception], str] = {multiprocessing.TimeoutError: "hung", WorkerLostError: "died or hung"}
 """What has happened to a worker, by what its loss raised; all else: it died."""
 
@@ -81,6 +83,7 @@ def run_in_workers(function: str, jobs: Sequence[Any], settings: ParallelSetting
     Raises:
         RuntimeError: if a job loses its worker `settings.max_attempts` times, or an engine has no worker left.
         ConnectionError: if no engine answers at `settings.address`.
+        MemoryError: if `function` raised it; with what to do about it.
         Exception: what `function` itself raises; that is not tried again.
     """
     engine = None
@@ -109,8 +112,14 @@ def run_in_workers(function: str, jobs: Sequence[Any], settings: ParallelSetting
             losses[job] += 1
             fate = FATES.get(type(failure), "died")
             if losses[job] == settings.max_attempts:
-                raise RuntimeError(f"a worker {fate} on attempt {losses[job]} at job {job}: {jobs[job]}") from failure
+                advice = f"; {FEWER_WORKERS}, got {num_workers}" if "SIGKILL" in str(failure) else ""
+                lost = f"a worker {fate} on attempt {losses[job]} at job {job}: {jobs[job]}{advice}"
+                raise RuntimeError(lost) from failure
             logger.warning("A worker %s near job %d; %d jobs are run again.", fate, job, len(jobs) - len(results))
+        except MemoryError as failure:
+            raise MemoryError(
+                f"a worker had no memory left ({failure}); {FEWER_WORKERS}, got {num_workers}"
+            ) from failure
     return [results[index] for index in range(len(jobs))]
 
 
