@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from autosimulate_pipeline.datasets.atomic import TORN
+from autosimulate_pipeline.model_logging import TEMPORARY
 from autosimulate_pipeline.run_lock import LOCK_NAME
 
 IN_LOOP = ("rendering", "training", "evaluation", "hypergradient")
@@ -96,8 +97,8 @@ def leftovers(project: Path) -> Iterator[str]:
     """Files that nobody needs any more."""
     yield from (str(path) for pattern in (TORN, "mlflow.db-journal") for path in project.rglob(pattern))
     for path in (project / "tmp").iterdir():
-        # places on cores; MLflow's own lock; the session folder of a Blender that was killed
-        if not path.name.startswith(("autosimulate-cores-", "db_init_lock-", "blender_")):
+        # places on cores; MLflow's own lock; of what was killed: a Blender's folder, a model on its way to MLflow
+        if not path.name.startswith(("autosimulate-cores-", "db_init_lock-", "blender_", TEMPORARY)):
             yield str(path)
 
 

@@ -9,10 +9,13 @@ import fcntl
 import importlib
 import math
 import shutil
+import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,9 @@ from kedro.io import DatasetError
 
 from autosimulate_pipeline.annotations import write_coco
 from autosimulate_pipeline.cli import run
+from autosimulate_pipeline.configuration import check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, ScenesDataset, WeightsDataset
+from autosimulate_pipeline.grids import load_conf
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
@@ -165,29 +170,26 @@ def test_a_run_waits_its_turn_and_then_has_nothing_to_do(
     assert outcomes[0].exit_code == 0 and points(whole, RUN) == [(0, 1), (1, 1)]
 
 
-def test_a_network_that_another_run_is_pretraining_is_waited_for_and_shared(
-    toy_project: Path, kedro_run: Command, caplog: pytest.LogCaptureFixture
-) -> None:
-    pretraining = ["pretraining.num_images=4", "pretraining.training.epochs=1", "loop.num_iterations=1"]
-    assert kedro_run("run=first", *pretraining).exit_code == 0
-    (weights,) = (toy_project / "data/06_models").glob("pretraining-*/weights.safetensors")
-    content = weights.read_bytes()
-    weights.unlink()
-    outcomes: list[Result] = []
-    second = threading.Thread(target=lambda: outcomes.append(kedro_run("run=second", *pretraining)))
-    with (weights.parent / LOCK_NAME).open("a") as lock:
+def test_a_network_that_another_run_is_pretraining_is_waited_for(toy_project: Path, tmp_path: Path) -> None:
+    """In a process of its own: one process has one pipeline, with pretraining or without."""
+    overrides = {"run": "pretrained", "pretraining.num_images": 4, "pretraining.training.epochs": 1}
+    key = check_parameters(load_conf(toy_project, "toy", "parameters", overrides)).pretraining_key
+    weights = toy_project / f"data/06_models/pretraining-{key}/weights.safetensors"
+    weights.parent.mkdir(parents=True)
+    parameters = ",".join(f"{name}={value}" for name, value in overrides.items())
+    told = tmp_path / "told"
+    with (weights.parent / LOCK_NAME).open("a") as lock, told.open("wb") as output:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second.start()
-        deadline = time.monotonic() + 60
-        while f"{weights.parent.name!r} waits for another process" not in caplog.text and time.monotonic() < deadline:
+        command = [sys.executable, "-m", "kedro", "run", "--env", "toy", "--params", parameters]
+        second = subprocess.Popen(command, cwd=toy_project, stdout=output, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + 120
+        while "waits for another process" not in told.read_text() and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert second.is_alive()
-        weights.write_bytes(content)
-        made = weights.stat().st_mtime_ns
-    second.join(timeout=60)
-    assert outcomes[0].exit_code == 0, outcomes[0].output
-    assert weights.stat().st_mtime_ns == made
-    fcntl.flock((weights.parent / LOCK_NAME).open("a"), fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody holds it any more
+        assert second.poll() is None and weights.parent.name in told.read_text() and not weights.exists()
+    while not weights.exists() and second.poll() is None:
+        time.sleep(0.05)
+    second.kill()
+    assert weights.exists(), told.read_text()
 
 
 @pytest.fixture
@@ -229,6 +231,16 @@ def test_what_mlflow_has_missed_is_told_by_the_same_command(
 
 
 # Numbers
+
+
+def test_a_run_that_is_refused_leaves_its_mlflow_run_as_it_was(whole: Path, kedro_run: Command) -> None:
+    def told() -> list[Any]:
+        with closing(sqlite3.connect(whole / "mlflow.db")) as database:
+            return database.execute("SELECT * FROM runs WHERE name = ?", (RUN,)).fetchall()
+
+    before = told()
+    assert "seed" in error_of(kedro_run(f"run={RUN}", "seed=9"))
+    assert told() == before and len(before) == 1
 
 
 def test_a_gradient_that_is_no_number_moves_nothing_and_is_reported(tmp_path: Path) -> None:

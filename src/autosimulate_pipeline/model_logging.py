@@ -24,6 +24,8 @@ EXAMPLE_SIDE = 32
 """Pixels of the example's longer side at most; MLflow writes its numbers as text."""
 
 DISTRIBUTION = "autosimulate-pipeline"
+TEMPORARY = "autosimulate-model-"
+"""How temporary folders begin; a process that is killed leaves its own."""
 
 
 def log_model_once(client: MlflowClient, run_id: str, save: Callable[[Path, Model], None]) -> str:
@@ -37,7 +39,7 @@ def log_model_once(client: MlflowClient, run_id: str, save: Callable[[Path, Mode
             return known.model_id
         client.delete_logged_model(known.model_id)  # of a process that was killed meanwhile
     model_id = client.create_logged_model(experiment_id, MODEL_NAME, run_id).model_id
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(prefix=TEMPORARY) as folder:
         save(Path(folder) / MODEL_NAME, Model(run_id=run_id, model_id=model_id))
         client.log_model_artifacts(model_id, str(Path(folder) / MODEL_NAME))
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
