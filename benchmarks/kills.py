@@ -65,8 +65,8 @@ The same as in runs that were left alone: every file of `data/` byte by byte (sc
 figures, training sets), and MLflow's runs (one of each name, finished, with the same parameters and values, one point
 of each metric and step). Left out, for they tell the time or the process: `stage_seconds*.json`, the seconds of
 `summary.json`, `report.html` (which shows them), the minutes of `grid.csv`, MLflow's `seconds/…`, `mlflow_run_id` and
-the run's `.lock`. Afterwards no draft or process was left, and no temporary file but the folders of what died: Blender's
-sessions (`blender_…`) and models on their way to MLflow (`autosimulate-model-…`).
+the run's `.lock`. Afterwards no draft or process was left, and no temporary file but the folders of what died:
+Blender's sessions (`blender_…`) and models on their way to MLflow (`autosimulate-model-…`).
 
 SIGKILL leaves what the operating system still has to write; a real power cut does not. Files are flushed to the disk
 before they are renamed into place, which this does not test."""
