@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -142,26 +143,27 @@ def measured(
     training = TrainingSettings(epochs=1, batch_size=4)
     hypergradient = HypergradientSettings(damping=case.damping)
     torch.cuda.reset_peak_memory_stats()
-    parts: dict[str, Callable[[], object]] = {
+    parts: dict[str, Callable[[], Any]] = {
         "an epoch": lambda: fit(model, start, batch, training, derive_generator(0, "training")),
         "prediction": lambda: model.predict(start, dataset),
         "f": lambda: influences_on(validation, dataset, model, start, hypergradient),
     }
-    seconds = {name: median_seconds(part, num_repeats) for name, part in parts.items()}
-    influences = influences_on(validation, dataset, model, start, hypergradient).parts.sum(dim=1)
+    timings = {name: timed(part, num_repeats) for name, part in parts.items()}
+    seconds = {name: median for name, (median, _) in timings.items()}
+    influences = timings["f"][1].parts.sum(dim=1)
     return Measured(seconds, influences, num_weights(start), torch.cuda.max_memory_allocated())
 
 
-def median_seconds(part: Callable[[], object], num_repeats: int) -> float:
-    """After a warm-up."""
+def timed(part: Callable[[], Any], num_repeats: int) -> tuple[float, Any]:
+    """The median seconds after a warm-up, and the last result."""
     times = []
     for _ in range(1 + num_repeats):
         torch.cuda.synchronize()
         began = time.perf_counter()
-        part()
+        result = part()
         torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
-    return statistics.median(times[1:])
+    return statistics.median(times[1:]), result
 
 
 def searches() -> list[list[str]]:
