@@ -85,6 +85,19 @@ def test_time_left_is_that_of_the_iterations_to_come(monkeypatch: pytest.MonkeyP
     assert second.endswith("1:30 min left in the loop")
 
 
+def test_long_stages_are_told_once_a_minute_where_nothing_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    file, now = written(monkeypatch, is_terminal=False), [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with progress.RunDisplay().watched("rendering", 30, "images") as advance:
+        for _ in range(7):
+            now[0] += 25
+            advance(1)
+    assert file.getvalue().splitlines() == [
+        "rendering: 3 of 30 images, 2.4 images/min",
+        "rendering: 6 of 30 images, 2.4 images/min",
+    ]
+
+
 def test_quiet_tells_the_files_alone(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

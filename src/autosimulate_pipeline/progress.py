@@ -36,6 +36,9 @@ WIDTH = 30
 
 LEVELS = "▁▂▃▄▅▆▇█"
 
+SECONDS_BETWEEN_LINES = 60.0
+"""Of a stage that takes long, where nothing is redrawn."""
+
 RESULTS = ("report.html", "evolution.png", "curves.png", "summary.json")
 """What a run leaves for people, in its folder of data/08_reporting."""
 
@@ -82,12 +85,17 @@ class Stage:
         """How many were finished in a second."""
         return self.num_done / max(time.monotonic() - self.started, 1e-9)
 
+    @property
+    def speed(self) -> str:
+        """`4.2 images/s`; of slow work `3.1 images/min`."""
+        return f"{self.rate:.1f} {self.unit}/s" if self.rate >= 1 else f"{60 * self.rate:.1f} {self.unit}/min"
+
 
 class RunDisplay:
     """A run as it goes: what it is, its iterations, what was gained.
 
     At a terminal it is one table, drawn anew in its place, that stays when the run has ended. Elsewhere it is a line
-    for each iteration.
+    for each iteration, and one a minute for a stage that takes longer.
     """
 
     def __init__(self) -> None:
@@ -120,10 +128,19 @@ class RunDisplay:
     def watched(self, name: str, total: int, unit: str) -> Iterator[records.Progress]:
         """A progress callback that is shown as a bar for as long as the context lasts."""
         self._now = stage = Stage(name, total, unit, time.monotonic())
-        yield stage.advance
+        told = stage.started
+
+        def advance(num_finished: int) -> None:
+            nonlocal told
+            stage.advance(num_finished)
+            if self._live is None and time.monotonic() - told >= SECONDS_BETWEEN_LINES:
+                told = time.monotonic()
+                console.print(f"{name}: {stage.num_done} of {total} {unit}, {stage.speed}", soft_wrap=True)
+
+        yield advance
         self._now = ""
         if unit == "images" and total:
-            self._images_per_second = stage.rate
+            self._speed = stage.speed
 
     def iteration(self, state: SearchState, validation: EvaluationReport) -> None:
         """After each iteration."""
@@ -136,7 +153,7 @@ class RunDisplay:
                 f"val {'  '.join(measured)}",
                 f"loss {validation.loss:.3f}",
                 f"images {state.images_rendered}",
-                f"{self._images_per_second:.1f} images/s" if self._images_per_second else "",
+                self._speed,
                 " ".join(self._move),
                 self._time_left(),
             )
@@ -158,7 +175,7 @@ class RunDisplay:
         self._ends: list[float] = []  # of the iterations of this session, in seconds
         self._entries: dict[str, float] = {}
         self._move: tuple[str, ...] = ()
-        self._images_per_second = 0.0
+        self._speed = ""
 
     def _take(self, state: SearchState, validation: EvaluationReport) -> None:
         values = metrics(validation)
@@ -185,7 +202,7 @@ class RunDisplay:
             table.add_row("ψ", *self._move)
         if isinstance(self._now, Stage):
             now = self._now
-            speed = f", {now.rate:.1f} {now.unit}/s" if now.num_done else ""
+            speed = f", {now.speed}" if now.num_done else ""
             table.add_row(
                 "now", ProgressBar(now.total, now.num_done, WIDTH), f"{now.num_done}/{now.total}", now.name + speed
             )
