@@ -30,6 +30,7 @@ from autosimulate_pipeline.task_models.lraspp import LRASPP
 from autosimulate_pipeline.task_models.segmentation import SegmentationModel
 from autosimulate_pipeline.task_models.training import TrainingSettings, fit, shrunk_and_perturbed
 from autosimulate_pipeline.task_models.unet import UNet
+from autosimulate_pipeline.task_models.weights_files import read_state_dict
 from autosimulate_pipeline.task_models.yolo import YoloModel
 from autosimulate_pipeline.task_models.yolov3_spp import DARKNET_53, YOLOV3_SPP
 
@@ -129,7 +130,7 @@ def _yolov3_spp(categories: tuple[str, ...], settings: TaskModelSettings, device
     pretrained: dict[str, Tensor] = {}
     file = settings.weights_file
     if file is not None and file.suffix == ".safetensors":
-        pretrained = faster_rcnn_networks.read_state_dict(file)
+        pretrained = read_state_dict(file)
     elif file is not None:
         layers = DARKNET_53 if file.name.startswith("darknet53") else YOLOV3_SPP
         pretrained = load_darknet_weights(file, layers, len(categories), width=settings.width)
@@ -155,7 +156,7 @@ def _faster_rcnn(
         settings.input_size,
         device,
         settings.num_regions,
-        pretrained=None if file is None else faster_rcnn_networks.read_state_dict(file),
+        pretrained=None if file is None else read_state_dict(file),
         frozen=settings.frozen,
     )
 

@@ -1,6 +1,4 @@
-"""torchvision's Faster R-CNN networks without pretrained weights, fit for curvature products, and weights from a file.
-
-Nothing is ever downloaded: a file is the user's own.
+"""torchvision's Faster R-CNN networks without pretrained weights, fit for curvature products.
 
 Differences from torchvision's builders, and why:
 - GroupNorm where torchvision has BatchNorm in a network without weights: an image's loss must depend on that image
@@ -17,11 +15,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autosimulate_pipeline.task_models.base import Weights
@@ -80,31 +76,6 @@ NETWORKS: dict[str, Callable[[int, int, NormLayer], Network]] = {
 def group_norm(num_channels: int) -> nn.Module:
     """The normalisation of a network that trains from scratch."""
     return nn.GroupNorm(math.gcd(_MAX_GROUPS, num_channels), num_channels)
-
-
-def read_state_dict(file: Path) -> Weights:
-    """Tensors by name from a .safetensors file, or from one that `torch.save` wrote, of which no code is run.
-
-    Raises:
-        FileNotFoundError: if the file is missing.
-        ValueError: if it cannot be read as that, or a number in it is not finite.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"task_model.weights_file must be a file, got {file}, which is missing")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of what is refused below
-            state: Any = (
-                load_file(file) if file.suffix == ".safetensors" else torch.load(file, "cpu", weights_only=True)
-            )
-    except Exception as error:  # each of the two formats fails in many ways
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"task_model.weights_file must be a file with a state_dict, got {file}: {reason}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"task_model.weights_file must be a file with tensors by name, got another thing in {file}")
-    if not all(value.isfinite().all() for value in state.values()):
-        raise ValueError(f"task_model.weights_file must be a file with finite weights, got others in {file}")
-    return state
 
 
 def build(build_network: BuildNetwork, state: Mapping[str, Tensor]) -> Network:
