@@ -177,15 +177,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 if case.name not in seconds:
                     seconds[case.name] = seconds_alone(alone, case)
                 kills += kill_and_resume(killed, case, seconds[case.name], generator, options.kills - len(kills))
-                orphans = processes_of(f"{MARKER}={killed}", patience=20)
-                if faults := [*differences(alone, killed, case.runs), *leftovers(killed), *orphans]:
-                    raise SystemExit("\n".join(faults))
-                print(f"{case.name}: {len(kills)} kills so far, no difference", flush=True)
+                fail_if([*leftovers(killed), *processes_of(f"{MARKER}={killed}", patience=20)])
+                print(f"{case.name}: {len(kills)} kills so far", flush=True)
+            # Only now are both complete: a generation works in the folders of the run before it.
+            fail_if([fault for case in cases for fault in differences(alone, killed, case.runs)])
+            print(f"round {rounds}: no difference", flush=True)
     found = f"{len(kills)} kills in {rounds} rounds: no difference, nothing left behind.\n\n{kills_table(kills, cases)}"
     print(found)
     if options.write:
         command = f"    python benchmarks/kills.py --kills {options.kills} --seed {options.seed} --write"
         (RESULTS / "kills.md").write_text("\n\n".join(("# Kills", command, found, EXPLANATION)) + "\n")
+
+
+def fail_if(faults: Sequence[str]) -> None:
+    """Ends the benchmark with these lines, if there are any."""
+    if faults:
+        raise SystemExit("\n".join(faults))
 
 
 def copy_project(folder: Path) -> Path:

@@ -28,7 +28,14 @@ from tables import markdown
 METHODS = ("autosimulate", "lts", "bayesian", "random", "frozen", "domain_randomisation")
 DETECTORS: dict[str, dict[str, Any]] = {
     "yolov3_spp": {},
-    "faster_rcnn": {"task_model.type": "faster_rcnn_mobilenet_v3_large_320_fpn", "task_model.num_regions": 32},
+    "faster_rcnn": {
+        "task_model.type": "faster_rcnn_mobilenet_v3_large_320_fpn",
+        "task_model.num_regions": 32,
+        "pretraining.training.learning_rate": 3e-4,  # at ten times that its second stage dies
+        "training.learning_rate": 3e-4,
+        "final_evaluation.retraining.learning_rate": 3e-4,
+        "final_evaluation.polish.learning_rate": 3e-4,
+    },
 }
 PUBLISHED = {
     "faster_rcnn": {"lts": 51.8, "bayesian": 46.0, "random": 50.3, "autosimulate": 55.1},
