@@ -14,13 +14,12 @@ import argparse
 import copy
 import sys
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,40 +29,24 @@ from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from autosimulate_pipeline.configuration import Parameters, ProjectConfigLoader, check_parameters
-from autosimulate_pipeline.hypergradient import HypergradientSettings, ImplicitProblem, validation_influences
+from autosimulate_pipeline.configuration import ProjectConfigLoader, check_parameters
+from autosimulate_pipeline.hypergradient import HypergradientSettings, validation_influences
 from autosimulate_pipeline.hypergradient.influence import sample_by_sample
 from autosimulate_pipeline.hypergradient.jacobian import Product, double_backward, forward_mode, gradient
 from autosimulate_pipeline.hypergradient.linear_solvers import LINEAR_SOLVERS, Outcome, Solution
-from autosimulate_pipeline.hypergradient.operators import damped, ggn_product, hessian_product
-from autosimulate_pipeline.randomness import derive_generator, derive_seed
-from autosimulate_pipeline.records import AnnotatedDataset, ignore_progress
+from autosimulate_pipeline.hypergradient.operators import damped, hessian_product
+from autosimulate_pipeline.randomness import derive_generator
 from autosimulate_pipeline.search.autosimulate import PAPER_HYPERGRADIENT
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
-from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import (
-    SEGMENTATION_NETWORKS,
-    Batch,
-    SegmentationModel,
-    Weights,
-    build_task_model,
-    fit,
-    num_weights,
-    ravel,
-    unravel,
-)
+from autosimulate_pipeline.task_models import Batch, fit, num_weights, unravel
+from hypergradient_case import SEED, Case, curvlinops_operator, network_of, prepare, with_plain_group_norm
+from tables import markdown
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "docs/results/hypergradient.md"
 ENVIRONMENT = "base"
 """Of conf/; base is the default experiment, without what a user has put into conf/local."""
-SEED = 0
 NUM_DIRECTIONS = 5
 """Random directions along which our products are compared with curvlinops'."""
-
-
-# Tables and times
 
 
 @dataclass(frozen=True)
@@ -84,9 +67,7 @@ class Table:
         return table
 
     def in_markdown(self) -> str:
-        lines = [f"| {' | '.join(cells)} |" for cells in (self.columns, *self.rows)]
-        rule = "|---" + "|---:" * (len(self.columns) - 1) + "|"
-        return "\n".join([f"## {self.title}", "", self.explanation, "", lines[0], rule, *lines[1:]])
+        return "\n\n".join([f"## {self.title}", self.explanation, markdown(self.columns, self.rows)])
 
 
 @dataclass(frozen=True)
@@ -122,140 +103,6 @@ def milliseconds_of(way: Callable[[], object]) -> float:
 def relative_difference(value: Tensor, reference: Tensor) -> float:
     """‖value − reference‖ / ‖reference‖."""
     return float((value - reference).norm() / reference.norm())
-
-
-# What is measured
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """Trained weights, the K images, those of a whole training window and the validation images."""
-
-    parameters: Parameters
-    model: SegmentationModel
-    weights: Weights
-    batch: Batch
-    window: Batch
-    validation: Batch
-
-    @cached_property
-    def theta(self) -> Tensor:
-        return ravel(self.weights)
-
-    @cached_property
-    def problem(self) -> ImplicitProblem:
-        """As `search/problem.py` poses it."""
-        return ImplicitProblem(
-            per_sample_losses=lambda theta: self.model.per_image_losses(unravel(theta, self.weights), self.batch),
-            validation_loss=lambda theta: self.model.per_image_losses(
-                unravel(theta, self.weights), self.validation
-            ).mean(),
-            outputs=self.outputs,
-            losses_of_outputs=lambda outputs: self.model.losses_of_outputs(outputs, self.batch),
-        )
-
-    @cached_property
-    def validation_gradient(self) -> Tensor:
-        return gradient(self.problem.validation_loss, self.theta)
-
-    def outputs(self, theta: Tensor) -> Tensor:
-        return self.model.outputs(unravel(theta, self.weights), self.batch)
-
-    def loss_of_outputs(self, outputs: Tensor) -> Tensor:
-        return self.model.losses_of_outputs(outputs, self.batch).mean()
-
-    def loss(self, theta: Tensor) -> Tensor:
-        return self.loss_of_outputs(self.outputs(theta))
-
-    def curvature(self, name: str) -> Product:
-        """v ↦ C v at θ, over the K images."""
-        if name == "hessian":
-            return hessian_product(self.loss, self.theta)
-        return ggn_product(self.outputs, self.loss_of_outputs, self.theta)
-
-
-def prepare(parameters: Parameters, num_images: int) -> Case:
-    """Images from the start ψ and from the hidden simulator, and weights as iteration 0 leaves them."""
-    simulator, training = parameters.simulator, parameters.training
-    hidden = parameters.reference_data.hidden_simulator
-    reality = simulator.model_copy(update={"parameters": hidden.parameters})
-    rendered = render(simulator, training.window * num_images, SEED)
-    validation = render(reality, hidden.num_validation_images, hidden.seed)
-    model = build_task_model(rendered.categories, parameters.task_model)
-    window = model.prepare(rendered)
-    batch = window[:num_images]
-    weights = fit(
-        model,
-        model.initial_weights(derive_seed(SEED, "initial weights")),
-        batch,
-        training.model_copy(update={"epochs": training.first_epochs}),
-        derive_generator(SEED, "training"),
-    )
-    return Case(parameters, model, weights, batch, window, model.prepare(validation))
-
-
-def render(simulator: SimulatorSettings, num_images: int, seed: int) -> AnnotatedDataset:
-    scenes = draw_scenes(simulator.parameters, num_images, seed, "benchmark")
-    return render_scenes(simulator, ParallelSettings(num_workers=1), scenes, ignore_progress)
-
-
-# curvlinops, the reference from outside
-
-
-class Loss(nn.Module):
-    """The mean of the K losses, as curvlinops wants it."""
-
-    reduction = "mean"
-
-    def __init__(self, case: Case) -> None:
-        super().__init__()
-        self.case = case
-
-    def forward(self, outputs: Tensor, _targets: Tensor) -> Tensor:
-        return self.case.loss_of_outputs(outputs)
-
-
-class PlainGroupNorm(nn.Module):
-    """GroupNorm in plain operations: the backward of PyTorch's own has no forward mode."""
-
-    def __init__(self, norm: nn.GroupNorm) -> None:
-        super().__init__()
-        self.num_groups, self.eps, self.weight, self.bias = norm.num_groups, norm.eps, norm.weight, norm.bias
-
-    def forward(self, features: Tensor) -> Tensor:
-        groups = features.reshape(len(features), self.num_groups, -1)
-        variance, mean = torch.var_mean(groups, dim=2, correction=0, keepdim=True)
-        normalised = ((groups - mean) * (variance + self.eps).rsqrt()).view_as(features)
-        return torch.addcmul(self.bias[:, None, None], normalised, self.weight[:, None, None])
-
-
-def network_of(case: Case) -> nn.Module:
-    """The task model's network as a module that holds θ."""
-    settings = case.parameters.task_model
-    network = SEGMENTATION_NETWORKS[settings.type](len(case.model.categories) + 1, settings.base_channels)
-    network.load_state_dict(case.weights)
-    return network.to(case.theta.device)
-
-
-def with_plain_group_norm(network: nn.Module) -> nn.Module:
-    """The same network, changed in place."""
-    for name, child in network.named_children():
-        plain = PlainGroupNorm(child) if isinstance(child, nn.GroupNorm) else with_plain_group_norm(child)
-        setattr(network, name, plain)
-    return network
-
-
-def curvlinops_operator(curvature: Literal["GGN", "Hessian"], case: Case, network: nn.Module) -> Any:
-    """curvlinops' operator over the K images."""
-    with warnings.catch_warnings():  # a package that it imports trips over PyTorch's own deprecation
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        import curvlinops
-    build = getattr(curvlinops, f"{curvature}LinearOperator")
-    data = [(case.batch.images, case.batch.targets)]
-    return build(network, Loss(case), list(network.parameters()), data, check_deterministic=False)
-
-
-# The four measurements
 
 
 def influences_table(case: Case, num_repeats: int) -> Table:

@@ -29,6 +29,7 @@ from autosimulate_pipeline.reporting.palette import BLUE, GREEN, VERMILION
 from autosimulate_pipeline.simulators import ParallelSettings, Simulator, build_simulator
 from autosimulate_pipeline.simulators.rendering.engines import close_engine, open_engine
 from rendering import random_scenes
+from tables import markdown
 
 BACKENDS = {"loky": BLUE, "dask": VERMILION, "ray": GREEN}
 CLEVR, PHOTOREAL, LARGE = "CLEVR 48 px, 16 samples", "photoreal 224 px, 8 samples", "photoreal 320 px, 8 samples"
@@ -133,37 +134,35 @@ def tasks_per_second(backend: str, num_workers: int) -> float:
 
 def rates_table(rates: Rates) -> str:
     """Markdown; a column for each workload, and beside it the share of what loky does with as many workers."""
-    lines = ["| backend | workers | " + " | ".join(f"{name}, images/s | of loky" for name in WORKLOADS) + " |"]
-    lines.append("|---" * (2 + 2 * len(WORKLOADS)) + "|")
+    rows = []
     for backend, num_workers in dict.fromkeys((backend, number) for backend, number, _ in rates):
         cells = [backend, str(num_workers)]
         for name in WORKLOADS:
             rate = statistics.median(rates[backend, num_workers, name])
             of_loky = rates.get(("loky", num_workers, name))
             cells += [f"{rate:.2f}", f"{rate / statistics.median(of_loky):.2f}" if of_loky else ""]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    columns = [column for name in WORKLOADS for column in (f"{name}, images/s", "of loky")]
+    return markdown(["backend", "workers", *columns], rows)
 
 
 def tasks_table(tasks: dict[str, list[float]]) -> str:
     """Markdown."""
-    lines = ["| engine | trivial tasks/s | ms each |", "|---|---|---|"]
-    for backend, rates in tasks.items():
-        rate = statistics.median(rates)
-        lines.append(f"| {backend} | {rate:.0f} | {1000 / rate:.2f} |")
-    return "\n".join(lines)
+    medians = {backend: statistics.median(rates) for backend, rates in tasks.items()}
+    rows = [[backend, f"{rate:.0f}", f"{1000 / rate:.2f}"] for backend, rate in medians.items()]
+    return markdown(["engine", "trivial tasks/s", "ms each"], rows)
 
 
 def bytes_table(rendered: dict[str, AnnotatedDataset]) -> str:
     """Markdown; sizes of a COCO folder of the images, masks as RLE, for each image."""
-    lines = ["| image | PNG, bytes | annotations, bytes | sum |", "|---|---|---|---|"]
+    rows = []
     for name, dataset in rendered.items():
         with tempfile.TemporaryDirectory() as folder:
             write_coco(dataset, Path(folder) / "coco")
             pixels = sum(path.stat().st_size for path in Path(folder).rglob("*.png")) / len(dataset)
             labels = (Path(folder) / "coco" / "annotations.json").stat().st_size / len(dataset)
-        lines.append(f"| {name} | {pixels:.0f} | {labels:.0f} | {pixels + labels:.0f} |")
-    return "\n".join(lines)
+        rows.append([name, *(f"{size:.0f}" for size in (pixels, labels, pixels + labels))])
+    return markdown(["image", "PNG, bytes", "annotations, bytes", "sum"], rows)
 
 
 def figure(rates: Rates) -> Figure:
