@@ -361,3 +361,23 @@ def test_unknown_run_is_refused_in_one_line_with_those_there_are(
     done = CliRunner().invoke(cli, ["report", "--compare", "a", name])
     assert done.exit_code == 1
     assert done.output == f"Error: run must be one of a, b, c, late, got '{name}'\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("08_reporting/a/parameters.json", '{"loop":', "Expecting value: line 1 column 9 (char 8)"),
+        ("08_reporting/a/summary.json", "{}", "'test_map'"),
+        ("07_model_output/a/state_002.json", "{}", "method: Field required"),
+    ],
+)
+def test_damaged_file_of_a_run_is_named(
+    file: str, text: str, reason: str, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(data.parent)
+    (data / file).write_text(text)
+    done = CliRunner().invoke(cli, ["report", "--compare", "a", "b"])
+    assert done.exit_code == 1
+    assert done.output == (
+        f"Error: data/{file} is damaged ({reason}): delete it, and the same command makes it again\n"
+    )

@@ -126,8 +126,8 @@ def report(output: Path, runs: tuple[str, ...]) -> None:
         finished = read_runs(Path("data"), runs)
         with replacing(output) as draft:
             draft.write_text(render_comparison(finished))
-    except (ValueError, OSError) as failure:
-        raise click.ClickException(str(failure)) from None
+    except (ValueError, OSError, DatasetError) as failure:
+        raise click.ClickException(_words_of(failure)) from None
     click.echo(output)
 
 

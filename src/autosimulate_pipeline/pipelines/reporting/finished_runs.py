@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from autosimulate_pipeline.datasets import RecordDataset
+from autosimulate_pipeline.datasets.atomic import reading
 from autosimulate_pipeline.reporting.run_comparison import ComparedRun
+from autosimulate_pipeline.reporting.summary import test_metrics
 
 RECORD_NAME = "parameters.json"
 """What a run was asked to do, in its folder of data/08_reporting."""
@@ -21,7 +23,8 @@ def read_runs(data: Path, names: Sequence[str]) -> list[ComparedRun]:
         data: the folder of Kedro's layers.
 
     Raises:
-        ValueError: if there is no run of a name; the message names those there are.
+        ValueError: if there is no run of a name; the message names those there are. Or if a file of it is damaged.
+        DatasetError: likewise, of a record.
     """
     known = sorted(path.parent.name for path in (data / "08_reporting").glob(f"*/{RECORD_NAME}"))
     for name in names:
@@ -32,15 +35,21 @@ def read_runs(data: Path, names: Sequence[str]) -> list[ComparedRun]:
 
 def _read(data: Path, name: str) -> ComparedRun:
     reporting, output = data / "08_reporting" / name, data / "07_model_output" / name
-    summary = reporting / "summary.json"
+    with reading(reporting / RECORD_NAME):
+        settings = dict(json.loads((reporting / RECORD_NAME).read_text()))
+    summary = None
+    if (reporting / "summary.json").exists():
+        with reading(reporting / "summary.json"):
+            summary = dict(json.loads((reporting / "summary.json").read_text()))
+            test_metrics(summary)
     reports = _series(output, "validation_report", "records.EvaluationReport")
     return ComparedRun(
         name=name,
-        settings=json.loads((reporting / RECORD_NAME).read_text()),
+        settings=settings,
         states=_series(output, "state", "search.base.SearchState"),
         validation=[report for report in reports if report.num_images],
         seconds=[of_one.total for of_one in _series(output, "stage_seconds", "records.StageSeconds")],
-        summary=json.loads(summary.read_text()) if summary.exists() else None,
+        summary=summary,
     )
 
 
