@@ -186,6 +186,7 @@ def figure(renders: Sequence[Look], run: Sequence[Look]) -> Figure:
     """Memory over images and over iterations."""
     drawing = Figure(figsize=(8, 2.8), layout="constrained")
     left, right = drawing.subplots(1, 2)
+    left.margins(y=0.2)
     left.plot([one.progress for one in renders], [one.workers_mb for one in renders], color=VERMILION, label="worker")
     left.set(xlabel="images rendered in one worker", ylabel="resident memory, MiB", ylim=(0, None))
     right.plot([one.progress for one in run], [one.own_mb for one in run], color=BLUE, label="the run's process")
