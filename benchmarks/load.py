@@ -95,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         page = [
             "# Long and large runs",
             "    python benchmarks/load.py --write",
-            "![Memory over renders and iterations](load.png)",
+            "![Memory over the iterations of the first run](load.png)",
         ]
         (RESULTS / "load.md").write_text("\n\n".join([*page, *tables]) + "\n")
-        figure(rendering, next(iter(runs.values())).looks).savefig(RESULTS / "load.png", dpi=120)
+        figure(next(iter(runs.values())).looks).savefig(RESULTS / "load.png", dpi=120)
 
 
 def looks_at_renders(num_images: int) -> list[Look]:
@@ -161,15 +161,17 @@ def renders_table(looks: Sequence[Look]) -> str:
 
 
 def runs_table(runs: Mapping[str, Watched]) -> str:
-    """A row for each run; memory is that of the run's process, after a tenth of the iterations and at their end."""
+    """A row for each run; memory is that of the run's process, after a tenth of the iterations and in their last."""
     rows = []
     for name, run in runs.items():
-        early, late = run.looks[len(run.looks) // 10], run.looks[-1]
+        num_iterations = run.looks[-1].progress
+        in_loop = [one for one in run.looks if one.progress < num_iterations]
+        early, late = in_loop[len(in_loop) // 10], in_loop[-1]
         rows.append(
             [
                 name,
                 f"{run.first_iteration:.0f}",
-                f"{(run.last_iteration - run.first_iteration) / max(late.progress - 1, 1):.2f}",
+                f"{(run.last_iteration - run.first_iteration) / max(num_iterations - 1, 1):.2f}",
                 f"{run.seconds - run.last_iteration:.0f}",
                 f"{early.own_mb:.0f} → {late.own_mb:.0f}",
                 f"{early.workers_mb:.0f} → {late.workers_mb:.0f}",
@@ -182,17 +184,16 @@ def runs_table(runs: Mapping[str, Watched]) -> str:
     return "## Runs\n\n" + markdown(columns, rows)
 
 
-def figure(renders: Sequence[Look], run: Sequence[Look]) -> Figure:
-    """Memory over images and over iterations."""
-    drawing = Figure(figsize=(8, 2.8), layout="constrained")
-    left, right = drawing.subplots(1, 2)
-    left.margins(y=0.2)
-    left.plot([one.progress for one in renders], [one.workers_mb for one in renders], color=VERMILION, label="worker")
-    left.set(xlabel="images rendered in one worker", ylabel="resident memory, MiB", ylim=(0, None))
-    right.plot([one.progress for one in run], [one.own_mb for one in run], color=BLUE, label="the run's process")
-    right.plot([one.progress for one in run], [one.workers_mb for one in run], color=VERMILION, label="its workers")
-    right.set(xlabel="iterations of a run", ylim=(0, None))
-    right.legend(frameon=False)
+def figure(run: Sequence[Look]) -> Figure:
+    """Memory over iterations."""
+    drawing = Figure(figsize=(6, 2.8), layout="constrained")
+    axes = drawing.subplots()
+    axes.plot([one.progress for one in run], [one.own_mb for one in run], color=BLUE, label="the run's process")
+    axes.plot([one.progress for one in run], [one.workers_mb for one in run], color=VERMILION, label="its workers")
+    axes.set(
+        xlabel="iterations of a run", ylabel="resident memory, MiB", ylim=(0, 1.2 * max(one.own_mb for one in run))
+    )
+    axes.legend(frameon=False)
     return drawing
 
 
