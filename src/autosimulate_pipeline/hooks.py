@@ -1,7 +1,8 @@
-"""What happens around the nodes: parameters checked, time kept, MLflow told, a person told."""
+"""What happens around the nodes: parameters checked, time kept, MLflow told, a person told, memory freed."""
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Iterator
@@ -250,6 +251,13 @@ class TrackingHook(_LoopHook):
         if self._tracker is not None:
             self._tracker.finish("FAILED")
             self._tracker = None
+
+
+class MemoryHook(_LoopHook):
+    """Frees what an iteration leaves behind in reference cycles: else a run of 100 grows by hundreds of MiB."""
+
+    def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
+        gc.collect()
 
 
 class ProgressHook(_LoopHook):

@@ -1,9 +1,9 @@
 """Kedro project settings; see docs.kedro.org. Kedro imports this file, nothing else does."""
 
 from autosimulate_pipeline.configuration import ProjectConfigLoader, current_parameters
-from autosimulate_pipeline.hooks import ProgressHook, StageClockHook, TrackingHook, ValidationHook
+from autosimulate_pipeline.hooks import MemoryHook, ProgressHook, StageClockHook, TrackingHook, ValidationHook
 
-HOOKS = (ValidationHook(), StageClockHook(), TrackingHook(), ProgressHook())
+HOOKS = (ValidationHook(), StageClockHook(), TrackingHook(), ProgressHook(), MemoryHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-telemetry",)
 
 CONFIG_LOADER_CLASS = ProjectConfigLoader
