@@ -140,7 +140,7 @@ class RunDisplay:
         yield advance
         self._now = ""
         if unit == "images" and total:
-            self._speed = stage.speed
+            self._speed = stage.speed if stage.num_done else ""
 
     def iteration(self, state: SearchState, validation: EvaluationReport) -> None:
         """After each iteration."""

@@ -35,22 +35,25 @@ def read_runs(data: Path, names: Sequence[str]) -> list[ComparedRun]:
 
 def _read(data: Path, name: str) -> ComparedRun:
     reporting, output = data / "08_reporting" / name, data / "07_model_output" / name
-    with reading(reporting / RECORD_NAME):
-        settings = dict(json.loads((reporting / RECORD_NAME).read_text()))
-    summary = None
-    if (reporting / "summary.json").exists():
-        with reading(reporting / "summary.json"):
-            summary = dict(json.loads((reporting / "summary.json").read_text()))
+    summary, summary_file = None, reporting / "summary.json"
+    if summary_file.exists():
+        summary = _read_object(summary_file)
+        with reading(summary_file):
             test_metrics(summary)
     reports = _series(output, "validation_report", "records.EvaluationReport")
     return ComparedRun(
         name=name,
-        settings=settings,
+        settings=_read_object(reporting / RECORD_NAME),
         states=_series(output, "state", "search.base.SearchState"),
         validation=[report for report in reports if report.num_images],
         seconds=[of_one.total for of_one in _series(output, "stage_seconds", "records.StageSeconds")],
         summary=summary,
     )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    with reading(path):
+        return dict(json.loads(path.read_text()))
 
 
 def _series(folder: Path, name: str, record: str) -> list[Any]:
