@@ -39,15 +39,18 @@ WARM = {"training.retained": 1, "training.epochs": 8}
 
 LARGE_TRIALS = {"loop.num_images": 50, "loop.num_iterations": 15}
 
-METHODS: dict[str, dict[str, Any]] = {
-    "autosimulate": {},
-    "domain_randomisation": WARM,
-    "frozen": WARM,
-    "bayesian": LARGE_TRIALS,
-    "random": LARGE_TRIALS,
-    "lts": {"search.lts.step_size": 2},
+SMALL_STEPS = {"loop.num_images": 15, "loop.num_iterations": 50, "training.window": 6, "search.step_decay": 0.98}
+
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "autosimulate": ("autosimulate", {}),
+    "autosimulate_k15": ("autosimulate", SMALL_STEPS),
+    "domain_randomisation": ("domain_randomisation", WARM),
+    "frozen": ("frozen", WARM),
+    "bayesian": ("bayesian", LARGE_TRIALS),
+    "random": ("random", LARGE_TRIALS),
+    "lts": ("lts", {"search.lts.step_size": 2}),
 }
-"""The settings of each; those of the last three are the best that clevr_tuning.py tried."""
+"""The pipeline and the settings of each; those of the last three are the best that clevr_tuning.py tried."""
 
 OWN_NETWORKS = {"autosimulate": scratch, "domain_randomisation": scratch, "frozen": polished}
 """What is made of all the images of a search: a network from scratch; polished where ψ stays at a useless start."""
@@ -70,13 +73,14 @@ def main(command_line: list[str] | None = None) -> None:
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
     shared = hidden | benchmark_runs.reference_folders(NAME, hidden)
     trials = [
-        trial
+        (method, trial)
         for method in options.methods
-        for trial in benchmark_runs.searches(f"clevr-{method}", method, METHODS[method] | shared, options.seeds)
+        for pipeline, settings in [METHODS[method]]
+        for trial in benchmark_runs.searches(f"clevr-{method}", pipeline, settings | shared, options.seeds)
     ]
-    benchmark_runs.run_searches(NAME, trials, options.jobs)
-    asked = [(trial, list(questions(trial, options))) for trial in trials]
-    benchmark_runs.answer([question for _, named in asked for _, question in named], options.jobs)
+    benchmark_runs.run_searches(NAME, [trial for _, trial in trials], options.jobs)
+    asked = [(method, trial, list(questions(method, trial, options))) for method, trial in trials]
+    benchmark_runs.answer([question for *_, named in asked for _, question in named], options.jobs)
 
     kept = benchmark_runs.PROJECT / "data/08_reporting" / NAME
     written = benchmark_runs.RESULTS
@@ -91,7 +95,7 @@ def main(command_line: list[str] | None = None) -> None:
         draw(networks, progress, folder)
 
 
-def questions(trial: Trial, options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Question]]:
+def questions(method: str, trial: Trial, options: argparse.Namespace) -> Iterator[tuple[dict[str, Any], Question]]:
     """The networks that the tables need, each with what it is called there."""
 
     def learned(budget: int) -> Any:
@@ -100,21 +104,21 @@ def questions(trial: Trial, options: argparse.Namespace) -> Iterator[tuple[dict[
     last = options.budgets[-1]
     for budget in options.budgets:
         yield {"images": budget, "network": "fresh", "size": NUM_FRESH}, (fresh, trial, (learned(budget), NUM_FRESH))
-        if trial.pipeline in OWN_NETWORKS:
-            own = OWN_NETWORKS[trial.pipeline]
+        if method in OWN_NETWORKS:
+            own = OWN_NETWORKS[method]
             yield {"images": budget, "network": "own", "size": budget}, (own, trial, (budget,))
     for size in {*options.sizes} - {NUM_FRESH}:
         yield {"images": last, "network": "fresh", "size": size}, (fresh, trial, (learned(last), size))
-    if trial.pipeline == "frozen":  # the start ψ is its answer, and it renders what the others start with
+    if method == "frozen":  # the start ψ is its answer, and it renders what the others start with
         yield {"images": 0, "network": "validation_alone", "size": 0}, (validation_alone, trial, ())
 
 
-def network_rows(asked: list[tuple[Trial, list[tuple[dict[str, Any], Question]]]]) -> Iterator[dict[str, Any]]:
+def network_rows(asked: list[tuple[str, Trial, list[tuple[dict[str, Any], Question]]]]) -> Iterator[dict[str, Any]]:
     """One for each network: how it does on the validation and the test images."""
-    for trial, named in asked:
+    for method, trial, named in asked:
         for name, (function, _, rest) in named:
             reports = function(trial, *rest)
-            yield {"method": trial.pipeline, "seed": trial.parameters.seed} | name | judged(reports)
+            yield {"method": method, "seed": trial.parameters.seed} | name | judged(reports)
 
 
 def judged(reports: Reports) -> dict[str, float]:
@@ -122,10 +126,10 @@ def judged(reports: Reports) -> dict[str, float]:
     return {f"{kind}_{metric}": getattr(reports[kind], metric) for metric in METRICS for kind in ("validation", "test")}
 
 
-def progress_rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
+def progress_rows(trials: list[tuple[str, Trial]]) -> Iterator[dict[str, Any]]:
     """One for each iteration of a search: what it had cost by then, and how its network did on validation images."""
     client = MlflowClient(f"sqlite:///{benchmark_runs.PROJECT / 'mlflow.db'}")
-    for trial in trials:
+    for method, trial in trials:
         run_id = trial.file("08_reporting", "mlflow_run_id").read_text().strip()
         seconds = {
             stage: {metric.step: metric.value for metric in client.get_metric_history(run_id, f"seconds/{stage}")}
@@ -133,7 +137,7 @@ def progress_rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
         }
         for k, validation in enumerate(benchmark_runs.validation_reports(trial)):
             yield {
-                "method": trial.pipeline,
+                "method": method,
                 "seed": trial.parameters.seed,
                 "images": trial.parameters.loop.num_images * (k + 1),
                 "validation_miou": validation.miou,

@@ -43,10 +43,9 @@ def main(command_line: list[str] | None = None) -> None:
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
     shared = hidden | benchmark_runs.reference_folders(COMPARISON, hidden)
     trials = {
-        method: benchmark_runs.searches(
-            f"long-{method}", method, METHODS[method] | LENGTHS[method] | shared, options.seeds
-        )
+        method: benchmark_runs.searches(f"long-{method}", pipeline, settings | LENGTHS[method] | shared, options.seeds)
         for method in options.methods
+        for pipeline, settings in [METHODS[method]]
     }
     every = [trial for of_method in trials.values() for trial in of_method]
     benchmark_runs.run_searches(NAME, every, options.jobs)

@@ -62,8 +62,9 @@ def main(command_line: list[str] | None = None) -> None:
         pair = drawn_pair(seed) | {"loop.max_images": NUM_IMAGES}
         shared = pair | benchmark_runs.reference_folders(f"{NAME}-{seed}", pair)
         runs[seed] = {
-            method: benchmark_runs.searches(f"pair-{method}", method, METHODS[method] | shared, [seed])[0]
+            method: benchmark_runs.searches(f"pair-{method}", pipeline, settings | shared, [seed])[0]
             for method in COMPARED
+            for pipeline, settings in [METHODS[method]]
         }
     benchmark_runs.run_searches(
         NAME, [trial for by_method in runs.values() for trial in by_method.values()], options.jobs

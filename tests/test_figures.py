@@ -15,6 +15,7 @@ from PIL import Image
 import cases
 from autosimulate_pipeline.datasets import FigureDataset
 from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
+from autosimulate_pipeline.distributions.base import LearnableDistribution
 from autosimulate_pipeline.hypergradient import leave_one_out_baseline, score_function_gradient
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
@@ -230,6 +231,28 @@ def test_parameters_are_shown_with_units_from_start_to_end() -> None:
     fixed = fixed_parameters(start.uniform())
     assert fixed["light"] == "0 to 100 %"
     assert fixed["kind"] == "1 33 %, 8 33 %, 64 33 %"
+
+
+class Beta(LearnableDistribution):
+    """A kind that somebody may add, as far as a report asks for it."""
+
+    alpha: float
+
+    def entries(self) -> dict[str, float]:
+        return {"alpha": self.alpha, "beta": 1.0}
+
+    def extremes(self) -> tuple[float, ...]:
+        return (0.0, 0.5, 1.0)
+
+
+Beta.__abstractmethods__ = frozenset()  # type: ignore[attr-defined]
+
+
+def test_distribution_of_another_kind_is_drawn_by_its_entries() -> None:
+    steps = [Beta(alpha=alpha) for alpha in (2.0, 3.0, 2.5)]  # type: ignore[abstract]
+    (chart,) = learned_charts([ProductDistribution.model_construct({"gloss": step}) for step in steps])
+    assert all(text in chart for text in ("gloss", "alpha", "beta", "iteration"))
+    assert in_words(steps[0]) == "Beta: 0.0, 0.5, 1.0"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from autosimulate_pipeline.distributions import Distribution, Gaussian, ProductDistribution, Uniform
+from autosimulate_pipeline.distributions.base import LearnableDistribution
 from autosimulate_pipeline.distributions.discrete import Discrete
-from autosimulate_pipeline.reporting.svg import Axis, figure, number, path
+from autosimulate_pipeline.reporting.palette import LINES
+from autosimulate_pipeline.reporting.svg import Axis, Line, figure, line_chart, number, path
 
 START, LEARNED = 4, 0
 """Colours: indices into `palette.LINES`."""
@@ -38,8 +40,10 @@ def learned_charts(path_of_distributions: Sequence[ProductDistribution]) -> list
         discretes = [step for step in steps if isinstance(step, Discrete)]
         if gaussians:
             numbers.append(_gaussian(name, gaussians))
-        else:
+        elif discretes:
             choices.append(_discrete(name, discretes))
+        else:
+            numbers.append(_entries(name, [step for step in steps if isinstance(step, LearnableDistribution)]))
     return numbers + choices
 
 
@@ -66,7 +70,7 @@ def in_words(distribution: Distribution) -> str:
             f"{value} {share:.0%}" for value, share in zip(distribution.values, distribution.weights(), strict=True)
         ]
         return ", ".join(shares).replace("%", " %")
-    raise TypeError(f"distribution must be one of the four kinds, got {type(distribution).__name__}")
+    return f"{type(distribution).__name__}: {', '.join(map(str, distribution.extremes()))}"
 
 
 def _gaussian(name: str, steps: Sequence[Gaussian]) -> Markup:
@@ -128,6 +132,16 @@ def _discrete(name: str, steps: Sequence[Discrete]) -> Markup:
             f'{path((small(k), up(of_step[row])) for k, of_step in enumerate(weights))}"/>',
         ]
     return figure(f"{name}, %", parts, (WIDTH, 6 + ROW * len(steps[0].values)), (), "")
+
+
+def _entries(name: str, steps: Sequence[LearnableDistribution]) -> Markup:
+    """The numbers of a distribution of another kind, by iteration."""
+    values = [step.entries() for step in steps]
+    lines = [
+        Line(entry, range(len(steps)), [of_step[entry] for of_step in values], colour=index % len(LINES))
+        for index, entry in enumerate(values[0])
+    ]
+    return line_chart(name, lines, "iteration")
 
 
 def _bar(across: Axis, share: float, top: float, colour: int) -> str:
