@@ -50,7 +50,8 @@ Reports = dict[str, EvaluationReport]
 
 def reference_folders(name: str, overrides: Mapping[str, Any]) -> dict[str, str]:
     """Overrides that make runs share validation and test images, rendered here by the hidden simulator, once."""
-    folders = {kind: f"data/01_raw/{name}/{kind}" for kind in ("validation", "test")}
+    digest = hashlib.sha256(repr(sorted(overrides.items())).encode()).hexdigest()[:8]
+    folders = {kind: f"data/01_raw/{name}-{digest}/{kind}" for kind in ("validation", "test")}
     kept = {kind: AnnotatedImagesDataset(str(PROJECT / folder)) for kind, folder in folders.items()}
     if not all(dataset.exists() for dataset in kept.values()):
         parameters = check_parameters(load_conf(PROJECT, ENVIRONMENT, "parameters", overrides))
@@ -121,7 +122,7 @@ def polished(trial: Trial, num_images: int) -> Reports:
             *_rendered(trial, iteration),
         )
 
-    return _judged(trial, ("polished", num_images, trial.run), weights)
+    return _judged(trial, ("polished", num_images, trial.run, state_at(trial, num_images).model_dump_json()), weights)
 
 
 def scratch(trial: Trial, num_images: int) -> Reports:
@@ -133,7 +134,7 @@ def scratch(trial: Trial, num_images: int) -> Reports:
         images = AnnotatedDataset(batches[0].categories, tuple(image for batch in batches for image in batch.images))
         return retrain_task_model(parameters.seed, images, parameters.task_model, parameters.final_evaluation)
 
-    return _judged(trial, ("scratch", num_images, trial.run), weights)
+    return _judged(trial, ("scratch", num_images, trial.run, state_at(trial, num_images).model_dump_json()), weights)
 
 
 def validation_alone(trial: Trial) -> Reports:

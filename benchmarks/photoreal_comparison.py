@@ -1,4 +1,4 @@
-"""The supplement's Table 2 at a size for this machine: search methods and controls × detectors, on real photographs.
+"""The supplement's Table 2 at a size for two cores: search methods and controls × detectors, on real photographs.
 
     python benchmarks/photoreal_comparison.py [--env lmo] [--size small] [--detectors ...] [--methods ...] [--write]
 

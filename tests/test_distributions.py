@@ -16,6 +16,7 @@ from autosimulate_pipeline.distributions import DISTRIBUTIONS, Bernoulli, Catego
 from autosimulate_pipeline.distributions.discrete import PROBABILITY_FLOOR, project_on_floored_simplex
 from autosimulate_pipeline.hypergradient import normalised_advantages
 from autosimulate_pipeline.randomness import derive_generator
+from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from closed_forms import gauss_hermite
 
 GAUSSIAN = Gaussian(low=-10, high=10, mean=4, width=0.2)
@@ -401,3 +402,17 @@ def test_bad_settings_are_refused(settings: dict | None, message: str):
     said = re.sub(r", got \d$", "", message.partition(": ")[2])
     with pytest.raises(ValidationError, match=re.escape(said)):
         ProductDistribution.model_validate({"light": settings})
+
+
+@pytest.mark.parametrize("name", ["seed", "light.draw"])
+def test_names_of_a_scene_tables_own_columns_are_refused(name: str):
+    with pytest.raises(ValidationError, match=f"name must not be seed and not end in .draw, .* got {name}"):
+        ProductDistribution.model_validate({name: GAUSSIAN.model_dump()})
+
+
+def test_scene_table_gives_back_what_it_was_made_of():
+    """Names that hold `.draw` elsewhere included."""
+    p = ProductDistribution.model_validate({"cupboard.drawer": GAUSSIAN.model_dump(), "kind": BERNOULLI.model_dump()})
+    table = draw_scenes(p, 5, 0, "test")
+    assert p.scenes(draws_of(table)) == scenes_of(table)
+    assert len(set(seeds_of(table))) == 5

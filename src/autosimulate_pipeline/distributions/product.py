@@ -19,6 +19,9 @@ from autosimulate_pipeline.distributions.gaussian import Gaussian
 from autosimulate_pipeline.distributions.uniform import Uniform
 from autosimulate_pipeline.records import Scene
 
+SEED_COLUMN, DRAW_SUFFIX = "seed", ".draw"
+"""In tables of scenes: the column of render seeds, and what the column of a parameter's unclipped draws ends in."""
+
 AnyDistribution = Annotated[Gaussian | Bernoulli | Categorical | Uniform, Field(discriminator="distribution")]
 
 
@@ -42,6 +45,12 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
     def _has_a_parameter(self) -> Self:
         if not self.root:
             raise ValueError("at least one parameter must have a distribution, got none")
+        for name in self.root:
+            if name == SEED_COLUMN or name.endswith(DRAW_SUFFIX):
+                raise ValueError(
+                    f"a parameter's name must not be {SEED_COLUMN} and not end in {DRAW_SUFFIX}, as other columns of "
+                    f"a table of scenes do, got {name}"
+                )
         return self
 
     @property

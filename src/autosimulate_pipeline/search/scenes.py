@@ -7,11 +7,9 @@ import torch
 from torch import Tensor
 
 from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.distributions.product import DRAW_SUFFIX, SEED_COLUMN
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import Scene
-
-DRAW_SUFFIX = ".draw"
-SEED_COLUMN = "seed"
 
 
 def draw_scenes(distribution: ProductDistribution, num_scenes: int, seed: int, *purpose: str | int) -> pd.DataFrame:
@@ -40,4 +38,5 @@ def seeds_of(table: pd.DataFrame) -> list[int]:
 
 def draws_of(table: pd.DataFrame) -> Tensor:
     """The unclipped draws, shape (num_scenes, num_dimensions), float64."""
-    return torch.from_numpy(table.filter(like=DRAW_SUFFIX).to_numpy(dtype="float64", copy=True))
+    names = [name for name in table.columns if name.endswith(DRAW_SUFFIX)]
+    return torch.from_numpy(table[names].to_numpy(dtype="float64", copy=True))

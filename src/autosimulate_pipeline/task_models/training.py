@@ -110,7 +110,7 @@ def fit(
         if not bool(theta.isfinite().all()):
             raise FloatingPointError(
                 f"the weights are no longer finite after epoch {epoch} of {settings.epochs}: "
-                f"training.learning_rate must be lower, got {settings.learning_rate}"
+                f"this training's learning_rate must be lower, got {settings.learning_rate}"
             )
         progress(1)
     result = frozen | unravel(theta, trained)
