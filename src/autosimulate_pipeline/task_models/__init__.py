@@ -139,7 +139,6 @@ def _yolov3_spp(categories: tuple[str, ...], settings: TaskModelSettings, device
         settings.input_size,
         device,
         width=settings.width,
-        normalisation="frozen_batch" if any(name.endswith("normalisation.scale") for name in pretrained) else "group",
         background_weight=settings.background_weight,
         pretrained=pretrained,
         frozen=settings.frozen,

@@ -31,7 +31,7 @@ def load_darknet_weights(
     num_categories_of_file: int = COCO_NUM_CATEGORIES,
     width: float = 1.0,
 ) -> Weights:
-    """The weights in the file by the names of a `YoloV3SPP` with `frozen_batch` normalisation, float32 on the CPU.
+    """The weights in the file by the names of a `YoloV3SPP` with frozen batch normalisation, float32 on the CPU.
 
     γ (x − mean) / √(variance + 1e-5) + β becomes scale · x + shift. If the file is of another number of categories, the
     three output convolutions fit no more and are left out: they start fresh.

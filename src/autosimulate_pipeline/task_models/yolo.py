@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -82,16 +82,15 @@ class YoloModel:
     Args:
         input_size: side of the square the network sees, in pixels; a multiple of 32.
         width: the network's filters relative to the published ones.
-        normalisation: "group" trains from scratch; "frozen_batch" takes the scales and shifts among the pretrained
-            weights for constants, normalises by group where there are none (after a backbone alone, say), and shows
-            the network images in [0, 1], as Darknet does.
         background_weight: b of the loss.
         anchors: nine widths and heights in pixels of the input, from small to large.
-        pretrained: weights to start from instead of fresh ones, by name; not all need be there.
+        pretrained: weights to start from instead of fresh ones, by name; not all need be there. Scales and shifts of
+            batch normalisation among them are constants; layers without (after a backbone alone, say) are normalised
+            by group. With such weights the network sees images in [0, 1], as in Darknet.
         frozen: how the names of weights begin that are not trained, such as "backbone".
 
     Raises:
-        ValueError: if a size, an anchor, or a pretrained weight's name or shape is wrong, or there is none to freeze.
+        ValueError: if a size, an anchor, or a pretrained weight's name or shape is wrong.
     """
 
     def __init__(
@@ -100,7 +99,6 @@ class YoloModel:
         input_size: int,
         device: torch.device,
         width: float = 1.0,
-        normalisation: Literal["group", "frozen_batch"] = "group",
         background_weight: float = 1.0,
         anchors: Sequence[tuple[float, float]] = PUBLISHED_ANCHORS,
         pretrained: Mapping[str, Tensor] | None = None,
@@ -109,14 +107,14 @@ class YoloModel:
         if input_size < 32 or input_size % 32:
             raise ValueError(f"task_model.input_size must be a multiple of 32 for yolov3_spp, got {input_size}")
         if len(anchors) != 9 or not all(len(anchor) == 2 and min(anchor) > 0 for anchor in anchors):
-            raise ValueError(f"task_model.anchors must be nine pairs of a width and a height above 0, got {anchors}")
+            raise ValueError(f"anchors must be nine pairs of a width and a height above 0, got {anchors}")
         self.categories = categories
         self._input_size = input_size
         self._device = device
         self._background_weight = background_weight
-        self._reads_unit_range = normalisation == "frozen_batch"
         self._pretrained = {name: weight.to(device) for name, weight in (pretrained or {}).items()}
-        frozen_batch = _scaled_layers(self._pretrained) if normalisation == "frozen_batch" else []
+        frozen_batch = [k for k in range(len(YOLOV3_SPP)) if f"{layer_name(k)}.normalisation.scale" in self._pretrained]
+        self._reads_unit_range = bool(frozen_batch)
         self._build_network = partial(YoloV3SPP, len(categories), width, frozen_batch)
         with torch.device("meta"):  # an architecture without values: weights arrive with each call
             self._network = self._build_network()
@@ -251,16 +249,6 @@ def _layout(input_size: int, anchors: Tensor) -> tuple[_Boxes, Tensor, Tensor]:
     boxes = _Boxes(torch.cat(cells), torch.cat(strides), torch.cat(sizes))
     device = anchors.device
     return _Boxes(*(values.to(device) for values in boxes)), first_boxes.to(device), anchor_strides.to(device)
-
-
-def _scaled_layers(pretrained: Mapping[str, Tensor]) -> list[int]:
-    """The layers whose batch normalisation is among the pretrained weights, as a scale and a shift."""
-    layers = [index for index in range(len(YOLOV3_SPP)) if f"{layer_name(index)}.normalisation.scale" in pretrained]
-    if not layers:
-        raise ValueError(
-            "task_model.normalisation must be group without pretrained scales and shifts, got frozen_batch"
-        )
-    return layers
 
 
 def _check_pretrained(pretrained: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
