@@ -50,6 +50,18 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "λ = 0.01": SHORT | {"hypergradient.damping": 0.01},
     "mode paper, α = 10": SHORT | {"search.mode": "paper", "search.learning_rate": 10},
     "credit by image": SHORT | {"search.credit": "image"},
+    "K = 15, step_decay = 0.98": {
+        "loop.num_images": 15,
+        "loop.num_iterations": 16,
+        "training.window": 6,
+        "search.step_decay": 0.98,
+    },
+    "K = 10, step_decay = 0.98": {
+        "loop.num_images": 10,
+        "loop.num_iterations": 24,
+        "training.window": 9,
+        "search.step_decay": 0.98,
+    },
 }
 
 
