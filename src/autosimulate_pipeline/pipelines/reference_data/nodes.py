@@ -45,7 +45,9 @@ class HiddenSimulatorSettings(BaseModel):
     options: dict[str, Any] = Field(
         {}, description="in the place of the same in simulator.options: a gap that no ψ closes"
     )
-    parameters: ProductDistribution = Field(description="stands for reality")
+    parameters: ProductDistribution | None = Field(
+        None, description="stands for reality; needed where there are no labelled images"
+    )
     camera: CameraEffects = CameraEffects.model_validate({})
 
 
@@ -70,7 +72,12 @@ class ReferenceDataSettings(BaseModel):
     bop_scene: BopSceneSettings | None = None
     validation_folder: Path | None = Field(None, description="labelled images of your own, COCO or BOP")
     test_folder: Path | None = Field(None, description="others of these; both or neither; not the same folder")
-    hidden_simulator: HiddenSimulatorSettings
+    hidden_simulator: HiddenSimulatorSettings = HiddenSimulatorSettings.model_validate({})
+
+    @property
+    def is_rendered(self) -> bool:
+        """Whether the hidden simulator makes the images, for there are no others."""
+        return self.bop_scene is None and self.test_folder is None
 
     @model_validator(mode="after")
     def _folders_come_in_pairs(self) -> ReferenceDataSettings:
@@ -80,6 +87,11 @@ class ReferenceDataSettings(BaseModel):
             raise ValueError(f"test_folder must not be the validation_folder, got {self.test_folder} for both")
         if self.bop_scene is not None and self.test_folder is not None:
             raise ValueError("bop_scene must be null where validation_folder and test_folder are given")
+        if self.is_rendered and self.hidden_simulator.parameters is None:
+            raise ValueError(
+                "reference_data.hidden_simulator.parameters is missing, and there are no labelled images in its place: "
+                "no bop_scene, no validation_folder and test_folder"
+            )
         return self
 
     def check(self) -> None:
@@ -131,11 +143,11 @@ def load_reference_data(
         return read_bop_scene(settings.bop_scene, simulator.build(parallel))
     if settings.validation_folder is not None and settings.test_folder is not None:
         return read_folders(settings.validation_folder, settings.test_folder, simulator.build(parallel))
-    hidden = settings.hidden_simulator
+    hidden, renderer = settings.hidden_simulator, hidden_simulator(settings, simulator)
     num_images = hidden.num_validation_images + hidden.num_test_images
-    scenes = draw_scenes(hidden.parameters, num_images, hidden.seed, "reference")
+    scenes = draw_scenes(renderer.parameters, num_images, hidden.seed, "reference")
     with watched("rendering validation and test images", num_images, "images") as progress:
-        rendered = render_scenes(hidden_simulator(settings, simulator), parallel, scenes, progress)
+        rendered = render_scenes(renderer, parallel, scenes, progress)
     rendered = hidden.camera.photographed(rendered, derive_seed(hidden.seed, "camera"))
     return (
         dataclasses.replace(rendered, images=rendered.images[: hidden.num_validation_images]),
