@@ -243,6 +243,14 @@ COCO: dict[str, tuple[Edit, str]] = {
         in_json("annotations.json", lambda values: values["categories"][0].update(name="cube\n\x1b[2J")),
         "categories.0.name: must be 1 to 255 characters without line breaks",
     ),
+    "a crowd": (annotation("iscrowd", 1), "annotation 1: iscrowd must be 0 (crowd regions have no instances), got 1"),
+    "a real crowd": (
+        in_json(
+            "annotations.json",
+            lambda values: values.update(annotations=[{**values["annotations"][0], "id": k} for k in range(256)]),
+        ),
+        "image 1 must have at most 255 annotations, got 256",
+    ),
     "no category": (
         in_json("annotations.json", lambda values: values["categories"].clear()),
         "categories: List should have at least 1 item",

@@ -56,9 +56,7 @@ def test_round_trip_is_exact(written):
 
 
 def test_equal_datasets_give_equal_bytes_and_a_used_folder_is_kept(written, tmp_path):
-    counts: list[int] = []
-    write_coco(random_dataset(), tmp_path / "again", counts.append)
-    assert sum(counts) == 4
+    write_coco(random_dataset(), tmp_path / "again")
     for path in (path for path in written.rglob("*") if path.is_file()):
         assert (tmp_path / "again" / path.relative_to(written)).read_bytes() == path.read_bytes()
     with pytest.raises(FileExistsError, match="empty"):

@@ -142,9 +142,7 @@ def test_round_trip_is_exact(dataset):
 
 
 def test_a_second_round_trip_changes_no_byte_and_a_used_folder_is_kept(written, tmp_path):
-    counts: list[int] = []
-    write_bop(read_bop(written, OBJECTS, progress=counts.append), tmp_path / "again", counts.append)
-    assert counts == [1] * 6
+    write_bop(read_bop(written, OBJECTS), tmp_path / "again")
     names = sorted(path.relative_to(written) for path in written.rglob("*") if path.is_file())
     assert len(names) == 5 + 2 * 3 + 2 * 4  # JSON; rgb and depth of 3 images; mask and mask_visib of 4 instances
     for name in names:

@@ -41,6 +41,18 @@ def test_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in target.iterdir()] == ["second"]
 
 
+def test_folder_that_cannot_be_replaced_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "first").touch()
+    with pytest.raises(FileNotFoundError), replacing(target) as draft:
+        draft.mkdir()
+        # The system refuses between the two steps, when the old folder has been moved away.
+        monkeypatch.setattr(Path, "replace", lambda path, _: path.rename(tmp_path / "nowhere/folder"))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+    assert [path.name for path in target.iterdir()] == ["first"]
+
+
 def test_images_without_any_object_make_the_round_trip(tmp_path: Path) -> None:
     empty = AnnotatedImage(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8), ())
     dataset = AnnotatedImagesDataset(str(tmp_path / "images"))

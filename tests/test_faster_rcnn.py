@@ -22,8 +22,9 @@ from autosimulate_pipeline.hypergradient.operators import damped, ggn_product, h
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 from autosimulate_pipeline.task_models import Batch, TrainingSettings, fit, num_weights, ravel, split_frozen, unravel
 from autosimulate_pipeline.task_models.faster_rcnn import FasterRCNNModel
-from autosimulate_pipeline.task_models.faster_rcnn_networks import NETWORKS, group_norm, matched
+from autosimulate_pipeline.task_models.faster_rcnn_networks import NETWORKS, matched
 from autosimulate_pipeline.task_models.faster_rcnn_targets import corners, training_regions
+from autosimulate_pipeline.task_models.layers import group_norm
 from autosimulate_pipeline.task_models.roi_align import roi_align
 from autosimulate_pipeline.task_models.weights_files import read_state_dict
 

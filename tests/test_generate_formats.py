@@ -206,7 +206,7 @@ BROKEN = {
     ),
     "a box outside": ("coco/train/annotations.json", in_annotation("bbox", [30, 4, 7, 6]), "must stay inside 32x24"),
     "an unknown category": ("coco/train/annotations.json", in_annotation("category_id", 8), "one of [1, 2, 3], got 8"),
-    "an id twice": ("coco/val/annotations.json", in_annotation("id", 2), "ids of annotations must differ"),
+    "an id twice": ("coco/val/annotations.json", in_annotation("id", 2), "annotation ids must differ"),
     "a missing image": (
         "coco/val/annotations.json",
         lambda content: content["images"][0].__setitem__("file_name", "none.png"),
@@ -240,6 +240,16 @@ def test_the_validator_names_what_is_wrong_in_one_line(sets, tmp_path, name):
     with pytest.raises((ValueError, FileNotFoundError)) as refusal:
         check_dataset(tmp_path / layout)
     assert message in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", ["rgb", "depth"])
+def test_the_validator_decodes_the_pictures_of_a_bop_scene(sets, tmp_path, kind):
+    shutil.copytree(sets / "bop", tmp_path / "bop")
+    picture = tmp_path / "bop/val_pbr/000000" / kind / "000001.png"
+    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+    with pytest.raises(ValueError, match=f"{kind}/000001.png must be a PNG or JPEG image") as refusal:
+        check_dataset(tmp_path / "bop")
+    assert "\n" not in str(refusal.value)
 
 
 def test_the_validator_takes_a_folder_or_scene_of_anyones_and_refuses_another(sets, tmp_path):

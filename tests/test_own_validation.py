@@ -204,6 +204,18 @@ def test_a_segmentation_network_needs_masks_and_says_so_before_anything_happens(
         check_parameters(parameters(test, scene))
 
 
+@pytest.mark.parametrize("key", ["test_folder", "bop_scene"])
+def test_a_bop_scene_without_images_is_named(tmp_path, key):
+    scene = bop_scene(tmp_path / "scene", CATEGORIES, (1, 2, 3), (1, 2, 3))
+    for name in ("scene_gt", "scene_gt_info", "scene_camera"):
+        (scene / f"000000/{name}.json").write_text("{}")
+    raw = parameters(masks(tmp_path / "own"), scene)
+    if key == "bop_scene":
+        raw["reference_data"] |= {"validation_folder": None, "test_folder": None, "bop_scene": {"folder": str(scene)}}
+    with pytest.raises(ConfigurationError, match=f"{key}: .*scene_gt.json must hold at least 1 image, got 0$"):
+        check_parameters(raw)
+
+
 def test_written_boxes_of_a_detector_have_areas_as_numbers(tmp_path):
     dataset = read_coco(boxes_alone(tmp_path / "own"))
     write_coco(dataset, tmp_path / "again")

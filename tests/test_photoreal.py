@@ -21,7 +21,7 @@ from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.simulators.photoreal.camera import LINEMOD_CAMERA_MATRIX, camera_matrix, look_at, project
 from autosimulate_pipeline.simulators.photoreal.models import CadModel, vertex_normals, write_models
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings
-from autosimulate_pipeline.simulators.photoreal.silhouettes import ray_depth
+from autosimulate_pipeline.simulators.photoreal.silhouettes import full_extent, ray_depth
 from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal
 from autosimulate_pipeline.simulators.photoreal.usd import export_usd
 
@@ -136,6 +136,17 @@ def test_boxes_and_fractions_are_those_of_whole_objects(pair: AnnotatedDataset) 
                 np.testing.assert_array_equal(box, seen)
                 share = np.sum(image.instance_mask == index + 1) / mask.sum()
                 assert image.visible_fractions[index] == pytest.approx(share, abs=0.01)
+
+
+def test_of_an_object_that_reaches_to_the_camera_what_is_visible_is_known(settings: PhotorealSettings) -> None:
+    brick = simulator(settings).models[0]
+    visible = np.zeros((24, 32), dtype=bool)
+    visible[4:9, 20:27] = True
+    mask, box, num_pixels = full_extent(
+        brick, np.eye(3), np.array([0.0, 0.0, 40.0]), camera_matrix(32), visible
+    )  # 35 mm thick on both sides of its centre: from 5 mm before the camera
+    np.testing.assert_array_equal(mask, visible)
+    assert box.tolist() == [20, 4, 7, 5] and num_pixels == 35
 
 
 def test_objects_wear_their_colours_and_lie_on_the_support(pair: AnnotatedDataset) -> None:

@@ -19,8 +19,6 @@ from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
     Geometry,
-    Progress,
-    ignore_progress,
     visible_instances,
 )
 
@@ -36,7 +34,6 @@ def read_bop(
     folder: Path,
     objects: Mapping[int, str],
     image_ids: Collection[int] | None = None,
-    progress: Progress = ignore_progress,
     *,
     allow_empty: bool = False,
 ) -> AnnotatedDataset:
@@ -69,22 +66,28 @@ def read_bop(
             path = scene.folder / bop_files.SCENE_GT
             raise ValueError(f"{path} must hold at least 1 {what} of the wanted objects {object_ids}, got 0")
     pictures = {image_id: find_pictures(scene, image_id, entries) for image_id, entries in kept.items()}
-    images = []
-    for image_id, entries in kept.items():
-        images.append(_annotated_image(scene, image_id, entries, pictures[image_id], object_ids))
-        progress(1)
-    return AnnotatedDataset(tuple(objects.values()), tuple(images), object_ids)
+    images = tuple(
+        _annotated_image(scene, image_id, entries, pictures[image_id], object_ids) for image_id, entries in kept.items()
+    )
+    return AnnotatedDataset(tuple(objects.values()), images, object_ids)
 
 
 def scene_image_ids(folder: Path) -> list[int]:
     """The ids of all images of a scene folder, sorted, once its JSON files are checked; errors as in `read_bop`."""
-    return sorted(bop_files.read_scene(folder, None).poses)
+    return sorted(_scene_with_images(folder).poses)
 
 
 def bop_image_files(folder: Path) -> list[Path]:
     """The image files of a scene folder in the order in which `read_bop` has their images; errors as there."""
-    scene = bop_files.read_scene(folder, None)
+    scene = _scene_with_images(folder)
     return [find_pictures(scene, image_id, ()).photograph.path for image_id in scene.poses]
+
+
+def _scene_with_images(folder: Path) -> Scene:
+    scene = bop_files.read_scene(folder, None)
+    if not scene.poses:
+        raise ValueError(f"{scene.folder / bop_files.SCENE_GT} must hold at least 1 image, got 0")
+    return scene
 
 
 def split_by_blocks(image_ids: Iterable[int], num_first: int, num_blocks: int) -> tuple[list[int], list[int]]:

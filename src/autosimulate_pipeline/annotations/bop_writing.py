@@ -22,9 +22,7 @@ from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
     Geometry,
-    Progress,
     enclosing_box,
-    ignore_progress,
 )
 
 SCENE_GT_COCO = "scene_gt_coco.json"
@@ -32,7 +30,7 @@ DEPTH_SCALE = 0.1  # mm per unit of the 16-bit depth image
 _MAX_DEPTH_MM = 65535 * DEPTH_SCALE
 
 
-def write_bop(dataset: AnnotatedDataset, folder: Path, progress: Progress = ignore_progress) -> None:
+def write_bop(dataset: AnnotatedDataset, folder: Path) -> None:
     """Writes the dataset as one scene, `folder/000000/`, and `folder/objects.json`: equal datasets, equal bytes.
 
     Image ids are positions in `dataset.images`; the rest is as `write_scene` says.
@@ -43,7 +41,7 @@ def write_bop(dataset: AnnotatedDataset, folder: Path, progress: Progress = igno
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} must be empty or new to write a BOP dataset to it")
-    write_scene(dataset, folder / "000000", range(len(dataset)), progress)
+    write_scene(dataset, folder / "000000", range(len(dataset)))
     write_objects(dataset.categories, dataset.object_ids, folder)
 
 
@@ -52,9 +50,7 @@ def write_objects(categories: Sequence[str], object_ids: Sequence[int] | None, f
     _write_json(folder / bop_files.OBJECTS, _checked_objects(categories, object_ids))
 
 
-def write_scene(
-    dataset: AnnotatedDataset, scene: Path, image_ids: Sequence[int], progress: Progress = ignore_progress
-) -> None:
+def write_scene(dataset: AnnotatedDataset, scene: Path, image_ids: Sequence[int]) -> None:
     """Writes the dataset's images, of these ids, to a scene folder that is not there yet.
 
     The labels go to scene_gt.json, scene_gt_info.json and scene_camera.json, and those that COCO knows to
@@ -107,7 +103,6 @@ def write_scene(
                 }
             )
             extents[image_id].append(_extent(image, index, visible, full, geometry.depth_mm))
-        progress(1)
     _write_json(scene / bop_files.SCENE_GT, poses)
     _write_json(scene / bop_files.SCENE_GT_INFO, extents)
     _write_json(scene / bop_files.SCENE_CAMERA, cameras)

@@ -49,6 +49,11 @@ class ImageHeader:
     size: tuple[int, int]
 
 
+def in_one_line(error: object) -> str:
+    """The error's words, line breaks taken out; its kind, where it has no words."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def check_file(path: Path, root: Path, missing: str = "") -> None:
     """Nothing, if the path is a file in `root`, links followed.
 
@@ -134,8 +139,7 @@ def _opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
                 yield opened
                 return
     except Exception as error:  # Pillow raises whatever its decoders stumble over
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} must be a PNG or JPEG image: {reason}") from None
+        raise ValueError(f"{path} must be a PNG or JPEG image: {in_one_line(error)}") from None
     raise ValueError(f"{path} must be at most {MAX_SIDE} px a side, got {size[0]}x{size[1]}")
 
 

@@ -27,9 +27,7 @@ from autosimulate_pipeline.annotations.checked_files import (
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
-    Progress,
     enclosing_box,
-    ignore_progress,
     visible_instances,
 )
 
@@ -93,7 +91,7 @@ class CocoFile(_Record):
 _COCO_FILE = TypeAdapter(CocoFile)
 
 
-def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty: bool = False) -> AnnotatedDataset:
+def read_coco(folder: Path, *, allow_empty: bool = False) -> AnnotatedDataset:
     """The dataset in a COCO folder, exactly as `write_coco` got it; or a user's own, PNG or JPEG.
 
     Images come in the order of their ids, categories and the instances of an image too. Where instances overlap the
@@ -111,7 +109,7 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
     for what, records in (("image", content.images), ("annotation", content.annotations)):
         if not records and not allow_empty:
             raise ValueError(f"{folder / ANNOTATIONS}: {what}s must hold at least 1 {what}, got 0")
-    by_image = _by_image(content, folder / ANNOTATIONS)
+    by_image = annotations_by_image(content, folder / ANNOTATIONS)
     names = {category.id: category.name for category in sorted(content.categories, key=lambda category: category.id)}
     has_masks = _first_without_mask(content) is None
     images = []
@@ -119,7 +117,6 @@ def read_coco(folder: Path, progress: Progress = ignore_progress, *, allow_empty
         pixels = read_coco_image(folder, image)
         annotate = _with_masks if has_masks else _with_boxes
         images.append(annotate(pixels, by_image[image.id], list(names), folder / ANNOTATIONS))
-        progress(1)
     return AnnotatedDataset(tuple(names.values()), tuple(images))
 
 
@@ -138,8 +135,16 @@ def _first_without_mask(content: CocoFile) -> int | None:
     return min((annotation.id for annotation in content.annotations if not annotation.segmentation), default=None)
 
 
-def _by_image(content: CocoFile, path: Path) -> dict[int, list[CocoAnnotation]]:
-    """The annotations of each image, by its id, in the order of theirs, once all ids are known to fit."""
+def annotations_by_image(content: CocoFile, path: Path) -> dict[int, list[CocoAnnotation]]:
+    """The annotations of each image, by its id, in the order of theirs.
+
+    Args:
+        path: of the file with this content.
+
+    Raises:
+        ValueError: naming the path, if an id is there twice or belongs to nothing, if an annotation is of a crowd, or
+            if an image has more than 255.
+    """
     by_image: dict[int, list[CocoAnnotation]] = {image.id: [] for image in content.images}
     category_ids = sorted(category.id for category in content.categories)
     for ids, what in (

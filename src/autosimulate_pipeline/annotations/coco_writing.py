@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from autosimulate_pipeline.annotations.coco import ANNOTATIONS, IMAGES
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, ignore_progress
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 
 
 class CocoLabels:
@@ -72,7 +72,7 @@ class CocoFolder:
         self._labels.write(self._folder / ANNOTATIONS)
 
 
-def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ignore_progress) -> None:
+def write_coco(dataset: AnnotatedDataset, folder: Path) -> None:
     """Writes the dataset to `folder/images/000000.png`, … and `folder/annotations.json`: equal datasets, equal bytes.
 
     Instances that have boxes and no mask are written with an empty segmentation. Those that can hardly be seen
@@ -84,7 +84,6 @@ def write_coco(dataset: AnnotatedDataset, folder: Path, progress: Progress = ign
     coco = CocoFolder(folder, dataset.categories)
     for number, image in enumerate(dataset.images):
         coco.add(image, number)
-        progress(1)
     coco.close()
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from autosimulate_pipeline.annotations.checked_files import in_one_line
+
 TORN = ".*.part"
 """Names of what a process was writing, or replacing, when it was killed."""
 
@@ -25,7 +27,7 @@ def replacing(target: Path) -> Iterator[Path]:
     It is on the disk before it is renamed, so that a power cut does not leave an empty file of the right name.
 
     Raises:
-        OSError: from writing, such as a full disk; `target` is then as it was.
+        OSError: from writing, such as a full disk; `target`, file or folder, is then as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft, replaced = (target.with_name(f".{target.name}.{os.getpid()}.{what}.part") for what in ("new", "old"))
@@ -37,6 +39,8 @@ def replacing(target: Path) -> Iterator[Path]:
             target.rename(replaced)
         draft.replace(target)
     finally:
+        if replaced.exists() and not target.exists():
+            replaced.rename(target)
         remove(draft)
         remove(replaced)
 
@@ -74,7 +78,7 @@ def _reason(failure: Exception) -> str:
     if isinstance(failure, ValidationError):
         first = failure.errors()[0]
         return ": ".join([*map(str, first["loc"]), first["msg"]])
-    return " ".join(str(failure).split()) or type(failure).__name__
+    return in_one_line(failure)
 
 
 def _flush(path: Path) -> None:

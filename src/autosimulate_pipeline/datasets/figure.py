@@ -11,6 +11,7 @@ from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
 from autosimulate_pipeline.datasets.atomic import replacing
+from autosimulate_pipeline.reporting.contact_sheet import DOTS_PER_INCH
 
 
 class FigureDataset(AbstractDataset[Figure, bytes]):
@@ -18,12 +19,10 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
 
     Args:
         filepath: the .png file.
-        dots_per_inch: resolution.
     """
 
-    def __init__(self, filepath: str, dots_per_inch: int = 110, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None) -> None:
         self._filepath = PurePosixPath(filepath)
-        self._dots_per_inch = dots_per_inch
         self.metadata = metadata
 
     def load(self) -> bytes:
@@ -31,7 +30,7 @@ class FigureDataset(AbstractDataset[Figure, bytes]):
 
     def save(self, data: Figure) -> None:
         with replacing(Path(self._filepath)) as draft:
-            data.savefig(draft, dpi=self._dots_per_inch, bbox_inches="tight", format="png")
+            data.savefig(draft, dpi=DOTS_PER_INCH, bbox_inches="tight", format="png")
 
     def preview(self) -> ImagePreview:
         """What Kedro-Viz shows: the picture."""

@@ -24,8 +24,6 @@ NUM_CURVE_POINTS = 81
 MAX_LINES_BETWEEN = 6
 ROW = 26
 
-LEGEND = (("at the start", START, "dashed"), ("learned", LEARNED, "solid"))
-
 
 def learned_charts(path_of_distributions: Sequence[ProductDistribution]) -> list[Markup]:
     """A chart of each learned parameter, numbers before choices, otherwise in conf's order.

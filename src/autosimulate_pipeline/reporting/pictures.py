@@ -29,12 +29,15 @@ TINY_SIDE = 192
 MAX_SIDE = 320
 """Of pictures inside a page."""
 
+OPACITY = 0.65
+"""Of categories' colours over the image."""
 
-def overlaid(image: Picture, semantic_mask: NDArray[np.uint8], opacity: float = 0.65) -> Picture:
+
+def overlaid(image: Picture, semantic_mask: NDArray[np.uint8]) -> Picture:
     """The image, greyed, with each category in its colour, shape (height, width, 3), uint8."""
     grey = image.mean(axis=2, keepdims=True).repeat(3, axis=2)
     colours = CATEGORIES[(semantic_mask.astype(int) - 1) % len(CATEGORIES)]
-    blended = np.where(semantic_mask[..., None] > 0, opacity * colours + (1 - opacity) * grey, grey)
+    blended = np.where(semantic_mask[..., None] > 0, OPACITY * colours + (1 - OPACITY) * grey, grey)
     return blended.astype(np.uint8)
 
 

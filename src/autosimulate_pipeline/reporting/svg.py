@@ -74,7 +74,6 @@ def line_chart(
     *,
     y_limits: tuple[float | None, float | None] = (None, None),
     is_log: bool = False,
-    note: str = "",
 ) -> Markup:
     """A `<figure>` with its title, legend and lines; nothing where no point is finite.
 
@@ -82,7 +81,6 @@ def line_chart(
         x_label: what the horizontal axis is, unit included.
         y_limits: ends of the vertical axis; None: from the data.
         is_log: whether the vertical axis is logarithmic; values that are not positive are then left out.
-        note: a line below the title.
     """
     points = {id(line): _finite(line, positive=is_log) for line in lines}
     xs, ys = (
@@ -111,9 +109,7 @@ def line_chart(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(x_label)}</text>',
         *(_drawn(line, points[id(line)], x_axis, y_axis) for line in lines),
     ]
-    return figure(
-        title, parts, (WIDTH, HEIGHT), [(line.name, line.colour, line.style) for line in lines if line.name], note
-    )
+    return figure(title, parts, (WIDTH, HEIGHT), [(line.name, line.colour, line.style) for line in lines if line.name])
 
 
 def figure(
@@ -129,6 +125,7 @@ def figure(
         parts: the elements, their texts escaped.
         size: of the view box.
         legend: name, colour and style of each entry; shown where there are two or more.
+        note: small, beside the title.
     """
     shown = legend if len(legend) > 1 else ()
     keys = "".join(

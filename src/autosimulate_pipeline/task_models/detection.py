@@ -12,6 +12,12 @@ from torch.nn import functional
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Prediction
 from autosimulate_pipeline.task_models.base import Batch
 
+NMS_IOU = 0.5
+"""Of two boxes of a category that overlap by more, the one with the lower score goes."""
+
+MAX_DETECTIONS = 100
+"""Of an image."""
+
 
 class Letterbox(NamedTuple):
     """How an image lies in the network's square: network pixels = scale · image pixels + offset."""
@@ -61,8 +67,6 @@ def detections(
     scores: Tensor,
     letterbox: Letterbox,
     score_threshold: float = 0.01,
-    nms_iou: float = 0.5,
-    max_detections: int = 100,
 ) -> Prediction:
     """What is left of scored boxes after non-maximum suppression within each category, in the image's own pixels.
 
@@ -75,7 +79,7 @@ def detections(
     candidates, categories = (scores > score_threshold).nonzero(as_tuple=True)
     chosen = boxes[candidates, categories] if boxes.ndim == 3 else boxes[candidates]
     confidences = scores[candidates, categories]
-    kept = batched_nms(chosen.float(), confidences.float(), categories, nms_iou)[:max_detections]
+    kept = batched_nms(chosen.float(), confidences.float(), categories, NMS_IOU)[:MAX_DETECTIONS]
     offset = torch.tensor([letterbox.offset_x, letterbox.offset_y] * 2, dtype=torch.float64)
     corners = (chosen[kept].cpu().double() - offset) / letterbox.scale
     return Prediction(

@@ -12,7 +12,6 @@ Differences from torchvision's builders, and why:
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from autosimulate_pipeline.task_models.base import Weights
-from autosimulate_pipeline.task_models.lraspp import replace_layers
+from autosimulate_pipeline.task_models.layers import group_norm, replace_layers
 
 Network = Any
 """A torchvision `FasterRCNN`; torchvision has no types."""
@@ -31,7 +30,6 @@ BuildNetwork = Callable[[NormLayer], Network]
 """Called with the normalisation layer to use."""
 
 PREDICTOR = "roi_heads.box_predictor."
-_MAX_GROUPS = 8
 _ANCHOR_FRACTIONS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # sides of anchors in sides of the input
 _ASPECT_RATIOS = (0.5, 1.0, 2.0)
 _NUM_PROPOSALS = {"rpn_pre_nms_top_n_test": 300, "rpn_post_nms_top_n_test": 100, "rpn_score_thresh": 0.0}
@@ -71,11 +69,6 @@ NETWORKS: dict[str, Callable[[int, int, NormLayer], Network]] = {
     "resnet50_fpn": resnet50_fpn,
 }
 """Network by name: called with the number of classes (background included), the input size and the normalisation."""
-
-
-def group_norm(num_channels: int) -> nn.Module:
-    """The normalisation of a network that trains from scratch."""
-    return nn.GroupNorm(math.gcd(_MAX_GROUPS, num_channels), num_channels)
 
 
 def build(build_network: BuildNetwork, state: Mapping[str, Tensor]) -> Network:

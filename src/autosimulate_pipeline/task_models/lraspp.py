@@ -7,13 +7,11 @@ Differences from torchvision, and why:
 
 from __future__ import annotations
 
-import math
 import warnings
 
 from torch import Tensor, nn
-from torch.nn import functional
 
-_MAX_GROUPS = 8
+from autosimulate_pipeline.task_models.layers import replace_layers
 
 
 class LRASPP(nn.Module):
@@ -36,25 +34,3 @@ class LRASPP(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.network(images)["out"]
         return logits
-
-
-class _Hardsigmoid(nn.Module):
-    def forward(self, features: Tensor) -> Tensor:
-        return functional.relu6(features + 3) / 6
-
-
-class _Hardswish(nn.Module):
-    def forward(self, features: Tensor) -> Tensor:
-        return features * functional.relu6(features + 3) / 6
-
-
-def replace_layers(module: nn.Module) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, nn.GroupNorm(math.gcd(_MAX_GROUPS, child.num_features), child.num_features))
-        elif isinstance(child, nn.Hardsigmoid):
-            setattr(module, name, _Hardsigmoid())
-        elif isinstance(child, nn.Hardswish):
-            setattr(module, name, _Hardswish())
-        else:
-            replace_layers(child)

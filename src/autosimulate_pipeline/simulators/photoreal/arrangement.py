@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,8 +20,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from autosimulate_pipeline.records import Progress, ignore_progress
+from autosimulate_pipeline.records import ignore_progress
 from autosimulate_pipeline.simulators.photoreal.bodies import Settled
+from autosimulate_pipeline.simulators.photoreal.cache_files import replacing
 from autosimulate_pipeline.simulators.photoreal.convex_parts import Parts, convex_parts, parts_key
 from autosimulate_pipeline.simulators.photoreal.drops import (
     ArrangementRequest,
@@ -79,13 +79,11 @@ def arrange(
     requests: Sequence[ArrangementRequest],
     parallel: ParallelSettings,
     cache_folder: Path | None = None,
-    progress: Progress = ignore_progress,
 ) -> tuple[Arrangement, ...]:
     """One arrangement for each request, in order.
 
     Args:
         cache_folder: where convex parts and arrangements are kept, by hashes of all they depend on; None: nowhere.
-        progress: called with the number of arrangements finished since the last call.
 
     Raises:
         ValueError: before anything falls, if a request names an object without a model.
@@ -100,7 +98,6 @@ def arrange(
         cached = None if cache_folder is None else _read(cache_folder / f"{key}.json")
         if cached is not None:
             found[index] = cached
-    progress(len(found))
     if len(found) == len(requests):
         return tuple(found[index] for index in range(len(requests)))
     needed = sorted({id_ for index, ids in enumerate(wanted) if index not in found for id_ in ids})
@@ -118,7 +115,6 @@ def arrange(
             found[index] = judged
             if cache_folder is not None:
                 _write(cache_folder / f"{keys[index]}.json", judged)
-            progress(1)
     if lost := [index for index in complaints if index not in found]:
         reasons = "; ".join(sorted(set(complaints[lost[0]])))
         raise RuntimeError(
@@ -193,13 +189,11 @@ def _read(path: Path) -> Arrangement | None:
 
 
 def _write(path: Path, arrangement: Arrangement) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "object_ids": arrangement.object_ids,
         "object_poses": arrangement.object_poses.tolist(),  # Python writes floats so that they are read back exactly
         "distractor_poses": arrangement.distractor_poses.tolist(),
         "checks": vars(arrangement.checks),
     }
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8") as file:
-        json.dump(content, file)
-    Path(file.name).replace(path)  # whole or not at all, whoever else writes it
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(content), encoding="utf-8")

@@ -17,6 +17,8 @@ Point = tuple[float, float, float]
 Piece = tuple[Point, ...]
 """A convex solid by points whose hull it is."""
 
+CYLINDER_SIDES = 48
+
 
 @dataclass(frozen=True)
 class Support:
@@ -51,15 +53,13 @@ def box_piece(centre: Point, half_extents: Point) -> Piece:
     )
 
 
-def cylinder_piece(centre: Point, radius: float, half_length: float, axis: int = 2, num_sides: int = 48) -> Piece:
-    """The rims of a cylinder along axis 0, 1 or 2, in the unit of its arguments."""
-    angles = [2 * pi * side / num_sides for side in range(num_sides)]
-    points = []
-    for angle, end in product(angles, (-1, 1)):
-        offsets = [radius * cos(angle), radius * sin(angle)]
-        offsets.insert(axis, end * half_length)
-        points.append((centre[0] + offsets[0], centre[1] + offsets[1], centre[2] + offsets[2]))
-    return tuple(points)
+def cylinder_piece(centre: Point, radius: float, half_length: float) -> Piece:
+    """The rims of a cylinder along z, in the unit of its arguments."""
+    angles = (2 * pi * side / CYLINDER_SIDES for side in range(CYLINDER_SIDES))
+    return tuple(
+        (centre[0] + radius * cos(angle), centre[1] + radius * sin(angle), centre[2] + end * half_length)
+        for angle, end in product(angles, (-1, 1))
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +93,8 @@ class Settled:
         has_settled: whether all rest; if not, the poses are those at the time limit, or when one had fallen off.
         rotations: shape (num_bodies, 3, 3).
         translations_m: shape (num_bodies, 3).
-        simulated_seconds: until then.
     """
 
     has_settled: bool
     rotations: NDArray[np.float64]
     translations_m: NDArray[np.float64]
-    simulated_seconds: float

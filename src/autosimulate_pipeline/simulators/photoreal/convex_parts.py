@@ -11,7 +11,6 @@ On one core LINEMOD's models take 2 to 8 s each, 36 s together, and give 4 to 58
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
 from autosimulate_pipeline.records import ignore_progress
+from autosimulate_pipeline.simulators.photoreal.cache_files import replacing
 from autosimulate_pipeline.simulators.photoreal.mesh_simplification import simplify
 from autosimulate_pipeline.simulators.photoreal.models import CadModel
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
@@ -161,7 +161,5 @@ def _read(path: Path) -> Parts | None:
 
 
 def _write(path: Path, parts: Parts) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        np.savez(file, **{f"part_{index:03d}": part for index, part in enumerate(parts)})
-    Path(file.name).replace(path)  # whole or not at all, whoever else writes it
+    with replacing(path) as draft:
+        np.savez(draft, **{f"part_{index:03d}": part for index, part in enumerate(parts)})

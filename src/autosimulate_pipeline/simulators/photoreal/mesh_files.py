@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from trimesh.resolvers import FilePathResolver
 
-from autosimulate_pipeline.annotations.checked_files import check_file, read_header
+from autosimulate_pipeline.annotations.checked_files import check_file, in_one_line, read_header
 from autosimulate_pipeline.simulators.photoreal.glb_files import check_glb
 
 _FORMATS = (".ply", ".obj", ".glb")
@@ -91,7 +91,7 @@ def _load(path: Path, _modified: int, _size: int) -> RawMesh:
         try:
             texture = np.array(image.convert("RGB"))
         except Exception as error:  # Pillow raises whatever its decoders stumble over
-            raise ValueError(f"{path}: its texture must be a readable image: {_one_line(error)}") from None
+            raise ValueError(f"{path}: its texture must be a readable image: {in_one_line(error)}") from None
         uv = np.array(visual.uv, dtype=np.float64)
         if uv.shape != (len(vertices), 2) or not np.isfinite(uv).all():
             raise ValueError(f"{path}: texture coordinates must be two finite numbers for each vertex, got {uv.shape}")
@@ -115,9 +115,9 @@ def _one_mesh(path: Path) -> trimesh.Trimesh:
         num_texels = sum(math.prod(image.size) for image in map(_texture_image, instances) if image is not None)
         dumped = scene.dump() if num_faces <= _MAX_FACES and num_texels <= _MAX_TEXELS else []  # it copies all
     except Exception as error:  # trimesh raises whatever its parsers stumble over
-        raise ValueError(f"{path} must be a readable mesh: {_one_line(error)}") from None
+        raise ValueError(f"{path} must be a readable mesh: {in_one_line(error)}") from None
     if beside.complaints:
-        raise ValueError(f"{path} names a file that cannot be read: {_one_line(beside.complaints[0])}")
+        raise ValueError(f"{path} names a file that cannot be read: {in_one_line(beside.complaints[0])}")
     if num_faces > _MAX_FACES:
         raise ValueError(f"{path} must have at most {_MAX_FACES} faces, got {num_faces}")
     if num_texels > _MAX_TEXELS:
@@ -141,11 +141,7 @@ def _one_mesh(path: Path) -> trimesh.Trimesh:
         whole: Any = trimesh.util.concatenate(parts)
         return whole
     except Exception as error:
-        raise ValueError(f"{path}: its {len(parts)} parts cannot be made one: {_one_line(error)}") from None
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path}: its {len(parts)} parts cannot be made one: {in_one_line(error)}") from None
 
 
 def _without_texture(visual: Any) -> Any:

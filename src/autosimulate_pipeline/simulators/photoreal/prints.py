@@ -21,6 +21,9 @@ TILES_PER_ROW = 4
 KINDS = ("cover",) * 6 + ("page", "page", "text", "text", "photo", "screen", "screen", "label", "label", "spine")
 """What the tiles of the atlas show, row by row from the top."""
 
+BOARD_SIZE = 1024
+"""Width and height of the board of markers in pixels."""
+
 BOARD_MARKERS = 6
 """Markers along each side of the board, as in LineMOD."""
 
@@ -48,11 +51,14 @@ def print_atlas(panoramas: Sequence[Picture]) -> Picture:
     return np.concatenate(rows)
 
 
-def marker_board(panoramas: Sequence[Picture], size: int = 1024) -> Picture:
-    """LineMOD's kind of board: white, square markers along its four edges, magazines glued inside; (size, size, 3)."""
+def marker_board(panoramas: Sequence[Picture]) -> Picture:
+    """LineMOD's kind of board: white, square markers along its four edges, magazines glued inside.
+
+    Returns: shape (BOARD_SIZE, BOARD_SIZE, 3), uint8.
+    """
     generator = np.random.default_rng(100)
-    board = Image.new("RGB", (size, size), (238, 239, 240))
-    low, high = int(0.16 * size), int(0.84 * size)
+    board = Image.new("RGB", (BOARD_SIZE, BOARD_SIZE), (238, 239, 240))
+    low, high = int(0.16 * BOARD_SIZE), int(0.84 * BOARD_SIZE)
     inside = Image.new("RGB", (high - low, high - low), (70, 90, 120))
     for corner in ((-40, -60), (330, -30), (-70, 300), (260, 340), (120, 150)):
         magazine = _cover(generator, panoramas).resize((360, 470)).convert("RGBA")
@@ -60,7 +66,7 @@ def marker_board(panoramas: Sequence[Picture], size: int = 1024) -> Picture:
         inside.paste(turned, corner, turned)
     board.paste(inside, (low, low))
     canvas = ImageDraw.Draw(board)
-    pitch = size / BOARD_MARKERS
+    pitch = BOARD_SIZE / BOARD_MARKERS
     edge = (0, BOARD_MARKERS - 1)
     for row, column in np.ndindex(BOARD_MARKERS, BOARD_MARKERS):
         if row in edge or column in edge:

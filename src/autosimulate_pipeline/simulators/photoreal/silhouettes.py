@@ -9,6 +9,7 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
+from autosimulate_pipeline.records import enclosing_box
 from autosimulate_pipeline.simulators.photoreal.camera import project
 from autosimulate_pipeline.simulators.photoreal.models import CadModel
 
@@ -53,35 +54,39 @@ def full_extent(
     rotation: NDArray[np.float64],
     translation_mm: NDArray[np.float64],
     matrix: NDArray[np.float64],
-    image_size: tuple[int, int],
+    visible: NDArray[np.bool_],
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
     """The object's whole silhouette: its part in the image, its box and its number of pixels, hidden parts included.
 
-    Box and number count what lies beyond the image as well, up to one image's size on each side, as in BOP.
+    Box and number count what lies beyond the image as well, up to one image's size on each side, as in BOP. Where
+    no ray tells, as of an object nearer to the camera than `NEAREST_MM`, all three are those of what is visible.
 
     Args:
         rotation, translation_mm, matrix: as `ray_depth`.
+        visible: the pixels that show the object, one or more, shape (height, width).
 
     Returns: mask of shape (height, width); box [x, y, width, height]; number of pixels.
     """
-    width, height = image_size
-    mask, nothing = np.zeros((height, width), dtype=bool), np.zeros(4)
+    height, width = visible.shape
+    num_visible = int(visible.sum())
+    shown = visible, np.array(enclosing_box(visible), dtype=np.float64), num_visible
     vertices_mm = model.vertices_mm @ rotation.T + translation_mm
     if vertices_mm[:, 2].min() < NEAREST_MM:
-        return mask, nothing, 0
+        return shown
     corners = project(vertices_mm, matrix)
     low = np.maximum(np.floor(corners.min(axis=0)).astype(int), [-width, -height])
     high = np.minimum(np.ceil(corners.max(axis=0)).astype(int), [2 * width - 1, 2 * height - 1])
     if (high < low).any():
-        return mask, nothing, 0
+        return shown
     window = (int(low[0]), int(low[1]), int(high[0] - low[0] + 1), int(high[1] - low[1] + 1))
     silhouette = ray_depth(model, rotation, translation_mm, matrix, window) > 0
     if not silhouette.any():
-        return mask, nothing, 0
+        return shown
     rows, columns = (np.flatnonzero(silhouette.any(axis=axis)) for axis in (1, 0))
     box = [window[0] + columns[0], window[1] + rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
     inside_rows, inside_columns = slice(max(low[1], 0), high[1] + 1), slice(max(low[0], 0), high[0] + 1)
     part = silhouette[max(-low[1], 0) : height - low[1], max(-low[0], 0) : width - low[0]]
+    mask = visible.copy()
     target = mask[inside_rows, inside_columns]
-    target[:] = part[: target.shape[0], : target.shape[1]]
-    return mask, np.array(box, dtype=np.float64), int(silhouette.sum())
+    target |= part[: target.shape[0], : target.shape[1]]
+    return mask, np.array(box, dtype=np.float64), max(int(silhouette.sum()), num_visible)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -36,7 +35,10 @@ class Photoreal:
     def __init__(self, settings: PhotorealSettings, parallel: ParallelSettings | None = None) -> None:
         self.settings = settings
         self.parallel = parallel or ParallelSettings()
-        folder = settings.models_folder or made_models(settings.cache_folder or Path())
+        folder = settings.models_folder
+        if folder is None:
+            assert settings.cache_folder is not None  # one of the two is given
+            folder = made_models(settings.cache_folder)
         self.models = read_models(folder, settings.objects)
         self.categories = tuple(model.name for model in self.models)
         self.object_ids = tuple(model.object_id for model in self.models)

@@ -40,8 +40,8 @@ class Nodes:
                 node.inputs[key].default_value = value
         return node
 
-    def coordinates(self, scale: tuple[float, float, float], space: str = "Object") -> bpy.types.NodeSocket:
-        source = self.add("TexCoord").outputs[space]
+    def coordinates(self, scale: tuple[float, float, float]) -> bpy.types.NodeSocket:
+        source = self.add("TexCoord").outputs["Object"]
         return self.add("Mapping", {"Vector": source, "Scale": scale}).outputs[0]
 
     def ramp(self, value: bpy.types.NodeSocket, low: Colour, high: Colour) -> bpy.types.NodeSocket:

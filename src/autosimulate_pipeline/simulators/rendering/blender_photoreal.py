@@ -90,12 +90,12 @@ def annotate(
         model = models[placed.object_id]
         rotation = pose.rotation @ placed.pose[:3, :3]
         translation_mm = 1000 * (pose.rotation @ placed.pose[:3, 3] + pose.translation)
-        mask, box, num_pixels = full_extent(model, rotation, translation_mm, matrix, job.image_size)
+        mask, box, num_pixels = full_extent(model, rotation, translation_mm, matrix, visible)
         instances.append(categories[placed.object_id])
         instance_mask[visible] = len(instances)
-        fractions.append(min(1.0, float(visible.sum()) / max(num_pixels, int(visible.sum()))))
+        fractions.append(float(visible.sum()) / num_pixels)
         boxes.append(box)
-        masks.append(mask | visible)
+        masks.append(mask)
         rotations.append(rotation)
         translations.append(translation_mm)
     height, width = indices.shape

@@ -6,9 +6,12 @@ import itertools
 from collections.abc import Sequence
 from math import cos, pi, sin
 
-from autosimulate_pipeline.simulators.rendering.blender_session import Matrix, Vector, bmesh, bpy
+from autosimulate_pipeline.simulators.rendering.blender_session import Vector, bmesh, bpy
 
 Point = tuple[float, float, float]
+
+TURNED_SEGMENTS = 40
+"""Sides of a surface of revolution."""
 
 
 class Shape:
@@ -27,11 +30,10 @@ class Shape:
         centre: Point,
         material: int = 0,
         bevel: float = 0.0,
-        turn: float = 0.0,
         segments: int = 2,
         face_materials: dict[str, int] | None = None,
     ) -> Shape:
-        """A box turned by `turn` radians about z, its edges rounded by `bevel`.
+        """A box along the axes, its edges rounded by `bevel`.
 
         `face_materials` gives sides other materials: "+x", "-x", "+y", "-y", "+z", "-z".
         """
@@ -56,8 +58,7 @@ class Shape:
             for face in rounded["faces"]:
                 face.smooth = True
         new_vertices = {vertex for face in self.mesh.faces if face not in before for vertex in face.verts}
-        turned = Matrix.Translation(Vector(centre)) @ Matrix.Rotation(turn, 4, "Z")
-        bmesh.ops.transform(self.mesh, matrix=turned, verts=list(new_vertices))
+        bmesh.ops.translate(self.mesh, vec=centre, verts=list(new_vertices))
         return self
 
     def turned(
@@ -65,7 +66,6 @@ class Shape:
         profile: Sequence[tuple[float, float]],
         centre: Point = (0.0, 0.0, 0.0),
         material: int = 0,
-        segments: int = 40,
     ) -> Shape:
         """A surface of revolution about z; `profile`: (radius, height) from one end to the other."""
         rings = [
@@ -73,7 +73,7 @@ class Shape:
                 self.mesh.verts.new(
                     (centre[0] + radius * cos(angle), centre[1] + radius * sin(angle), centre[2] + height)
                 )
-                for angle in (2 * pi * k / segments for k in range(segments))
+                for angle in (2 * pi * k / TURNED_SEGMENTS for k in range(TURNED_SEGMENTS))
             ]
             for radius, height in profile
         ]

@@ -29,6 +29,7 @@ from autosimulate_pipeline.simulators.rendering.blender_session import (
     set_sampling,
     srgb_from_linear,
 )
+from autosimulate_pipeline.simulators.rendering.blender_shapes import link
 
 SKY_STRENGTH = 1.4
 GROUND_ALBEDO = 0.3
@@ -84,13 +85,13 @@ def _build() -> None:
     for name, (position, size, watts, colour) in LAMPS.items():
         lamp = bpy.data.lights.new(name, "AREA")
         lamp.size, lamp.energy, lamp.color = size, watts, colour
-        lamp_object = _link(name, lamp)
+        lamp_object = link(name, lamp)
         lamp_object.location = position
         lamp_object.rotation_euler = (-Vector(position)).to_track_quat("-Z", "Y").to_euler()
 
     camera = bpy.data.cameras.new("camera")
     camera.lens, camera.sensor_width = FOCAL_LENGTH_MM, SENSOR_WIDTH_MM
-    scene.camera = _link("camera", camera)
+    scene.camera = link("camera", camera)
     right, up, forward = camera_axes()
     rotation = Matrix(np.stack([right, up, -forward], axis=1).tolist())
     scene.camera.matrix_world = Matrix.LocRotScale(Vector(CAMERA_POSITION), rotation, None)
@@ -118,13 +119,7 @@ def _add_mesh(name: str, make: Callable[[bmesh.types.BMesh], Any], material: bpy
     geometry.to_mesh(mesh)
     geometry.free()
     mesh.materials.append(material)
-    return _link(name, mesh)
-
-
-def _link(name: str, data: bpy.types.ID) -> bpy.types.Object:
-    blender_object = bpy.data.objects.new(name, data)
-    bpy.context.scene.collection.objects.link(blender_object)
-    return blender_object
+    return link(name, mesh)
 
 
 def _add_material() -> bpy.types.Material:

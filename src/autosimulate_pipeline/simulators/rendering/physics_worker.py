@@ -82,7 +82,6 @@ def settle(job: SettleJob) -> Settled:
         has_settled=still_steps >= STILL_STEPS,
         rotations=Rotation.from_quat(quaternions[:, [1, 2, 3, 0]]).as_matrix(),
         translations_m=np.array([pose.p for pose in poses], dtype=np.float64) / SCALE,
-        simulated_seconds=num_steps * TIME_STEP,
     )
 
 
