@@ -183,6 +183,10 @@ COMMANDS: list[tuple[list[str], str]] = [
     ),
     (["run", "--env", "listed"], "parameters of the environment listed must be keys and values: "),
     (["run", "--env", "environment"], "Unsupported interpolation type oc.env full_key: experiment"),
+    (
+        ["run", "--env", "tracked"],
+        "error: mlflow.experimnt is not a parameter; conf/base/mlflow.yml has those there are",
+    ),
     (["run", "--pipeline", "generate", "--params", "run=none"], "run must be one that exists (--params run=NAME, in"),
     (["grid-search", "papre"], "error: grid must be one of paper, lts, recommended (conf/base/grids.yml), got 'papre'"),
     (["report", "--compare", "none"], "Error: run must be one of none so far, got 'none'"),
@@ -205,6 +209,8 @@ def clone(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     }.items():
         (tmp_path / "conf" / env).mkdir()
         (tmp_path / "conf" / env / "parameters.yml").write_text(text)
+    (tmp_path / "conf/tracked").mkdir()
+    (tmp_path / "conf/tracked/mlflow.yml").write_text("experimnt: mine")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -9,6 +9,7 @@ import fcntl
 import importlib
 import math
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -189,7 +190,37 @@ def test_a_network_that_another_run_is_pretraining_is_waited_for(toy_project: Pa
     while not weights.exists() and second.poll() is None:
         time.sleep(0.05)
     second.kill()
+    second.wait()
     assert weights.exists(), told.read_text()
+
+    made = weights.rename(tmp_path / weights.name)
+    overrides["run"] = "waited"
+    command[-1] = ",".join(f"{name}={value}" for name, value in overrides.items())
+    with (weights.parent / LOCK_NAME).open("a") as lock, told.open("wb") as output:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = subprocess.Popen(command, cwd=toy_project, stdout=output, stderr=subprocess.STDOUT)
+        while "waits for another process" not in told.read_text() and second.poll() is None:
+            time.sleep(0.05)
+        made.rename(weights)
+    while not list(toy_project.glob("data/*/waited/weights_000.safetensors")) and second.poll() is None:
+        time.sleep(0.05)
+    assert second.poll() is None, told.read_text()
+    for shared in toy_project.glob(f"data/06_models/pretraining-*/{LOCK_NAME}"):
+        with shared.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # a third need not wait for the second's search
+    second.kill()
+    second.wait()
+
+
+def test_an_environment_in_kedro_env_is_part_of_the_name_as_with_env(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEDRO_ENV", "toy")
+    summary = whole / "data/08_reporting" / RUN / "summary.json"
+    summary.unlink()
+    finished = CliRunner().invoke(run, [])
+    assert finished.exit_code == 0, finished.output
+    assert summary.exists()
 
 
 @pytest.fixture
@@ -228,6 +259,20 @@ def test_what_mlflow_has_missed_is_told_by_the_same_command(
     assert points(toy_project / "away", "missed") == [(0, 1), (1, 1)]
     assert points(toy_project / "away", "missed", "test/mIoU/learned") == [(0, 1)]
     (toy_project / "conf/toy/mlflow.yml").unlink()
+
+
+def test_a_run_that_is_stopped_is_killed_in_mlflow(toy_project: Path) -> None:
+    parameters = "run=stopped,training.first_epochs=100000"
+    command = [sys.executable, "-m", "kedro", "run", "--env", "toy", "--params", parameters]
+    stopped = subprocess.Popen(command, cwd=toy_project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    while not (toy_project / "data/03_primary/stopped/rendered_dataset_000").exists() and stopped.poll() is None:
+        time.sleep(0.05)
+    stopped.send_signal(signal.SIGINT)  # Ctrl-C
+    told, _ = stopped.communicate(timeout=120)
+    assert stopped.returncode == 130 and "stopped: the same command goes on from here" in told, told
+    with closing(sqlite3.connect(toy_project / "mlflow.db")) as database:
+        statuses = database.execute("SELECT status FROM runs WHERE name = 'stopped'").fetchall()
+    assert statuses == [("KILLED",)]
 
 
 # Numbers

@@ -16,7 +16,7 @@ import yaml
 from kedro.framework.startup import bootstrap_project
 
 from autosimulate_pipeline.configuration import ConfigurationError
-from autosimulate_pipeline.grid_search import judged
+from autosimulate_pipeline.grid_search import judged, run_grid
 from autosimulate_pipeline.grids import Trial, expand, load_grid
 from autosimulate_pipeline.records import EvaluationReport
 from autosimulate_pipeline.run_record import record_run
@@ -84,10 +84,10 @@ def test_budget_sets_the_number_of_iterations_unless_the_grid_does(folder: Path)
 
 
 REFUSED = [
-    ({"grid": {"seed": [0]}, "gird": {}}, "grids.mine.gird: Extra inputs are not permitted"),
-    ({"grid": {}}, "grids.mine.grid: Dictionary should have at least 1 item"),
-    ({"grid": {"seed": []}}, "grids.mine.grid.seed: List should have at least 1 item"),
-    ({"parameters": {"seed": 0}}, "grids.mine.grid: Field required"),
+    ({"grid": {"seed": [0]}, "gird": {}}, "grids.mine.gird is not a parameter; conf/base/grids.yml has"),
+    ({"grid": {}}, "grids.mine.grid: dictionary should have at least 1 item after validation, not 0, got {}"),
+    ({"grid": {"seed": []}}, "grids.mine.grid.seed: list should have at least 1 item"),
+    ({"parameters": {"seed": 0}}, "grids.mine.grid is missing"),
     ({"pipeline": "annealing", "grid": {"seed": [0]}}, "pipeline must be one of autosimulate, "),
     ({"grid": {"seed": [[0, 1]]}}, "grids.mine.grid.seed.0: must be a number, true, false or a text without commas"),
     ({"grid": {"experiment": ["a,b"]}}, "without commas (for --params), got 'a,b'"),
@@ -104,6 +104,22 @@ REFUSED = [
 def test_bad_grid_is_refused_by_its_key(folder: Path, block: object, message: str) -> None:
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         trials_of(folder, block)
+    assert not (folder / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("mlflow.yml", "experimnt: mine", "mlflow.experimnt is not a parameter; conf/base/mlflow.yml has"),
+        ("parameters.yml", "parallel: {backend: slurm}", "parallel.backend: input should be 'loky', 'dask' or 'ray'"),
+    ],
+)
+def test_bad_conf_around_a_grid_is_refused_in_one_line(folder: Path, file: str, text: str, message: str) -> None:
+    trials_of(folder, {"grid": {"seed": [0]}})
+    (folder / "conf/smoke" / file).write_text(text)
+    with pytest.raises(ConfigurationError, match="^" + re.escape(message)) as told:
+        run_grid(folder, "mine", "smoke", 1)
+    assert "\n" not in str(told.value)
     assert not (folder / "data").exists()
 
 

@@ -13,6 +13,7 @@ import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from autosimulate_pipeline.configuration import ConfigurationError, ProjectConfigLoader, check_parameters
+from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings
 from autosimulate_pipeline.records import ignore_progress
 from autosimulate_pipeline.simulators import ParallelSettings, build_simulator
 from autosimulate_pipeline.simulators.own import render_job
@@ -23,7 +24,7 @@ SCENES: list[dict[str, Any]] = [{"ball_x": x, "box_x": -x, "brightness": 60.0} f
 
 MISTAKES = """
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 from autosimulate_pipeline.records import AnnotatedImage
 from autosimulate_pipeline.simulators.own import SceneParameters, SceneRenderer
 
@@ -33,6 +34,15 @@ class Right(SceneRenderer):
     more = {}
     def render_scene(self, scene, generator):
         return AnnotatedImage(self.image, self.mask, self.instances, **self.more)
+
+class Apart(SceneParameters):
+    left: int = 0
+    right: int = 1
+    @model_validator(mode="after")
+    def _apart(self):
+        if self.left >= self.right: raise ValueError(f"left must be below right,\\n got {self.left} and {self.right}")
+        return self
+class Paired(Right): scene_model = Apart
 
 class NoRenderer: pass
 class NoMethod(SceneRenderer): categories, scene_model = ("ball",), SceneParameters
@@ -130,6 +140,9 @@ def test_no_scene_renders_nothing_and_wrong_scenes_are_refused_before_anything_r
     for scene in ({"ball_z": 0.0}, {"ball_x": 2.0}, {"ball_x": float("nan")}):
         with pytest.raises(ValueError, match="scene parameter 'ball"):
             simulator.render([scene], [0], ignore_progress)
+    paired = build_simulator("own_mistakes:Paired", {}, ParallelSettings())
+    with pytest.raises(ValueError, match=r"^left must be below right, got 2 and 1$"):
+        paired.check({"left": 2})
 
 
 @pytest.mark.parametrize(
@@ -251,13 +264,20 @@ def test_environment_with_the_same_simulator_overrides_single_keys(conf: Path) -
 
 
 def test_hidden_parameters_of_another_simulator_are_asked_for_not_inherited(conf: Path) -> None:
+    """Unless there are labelled images, which need none."""
     (conf / "own/parameters.yml").write_text("""
 simulator:
   type: own_room:NewSimulator
   parameters: {ball_x: {distribution: gaussian, low: -1, high: 1, mean: 0}}
 """)
-    with pytest.raises(ConfigurationError, match=r"^reference_data.hidden_simulator.parameters is missing$"):
-        check_parameters(load(conf, "own"))
+    parameters = load(conf, "own")
+    with pytest.raises(
+        ConfigurationError, match=r"^reference_data.hidden_simulator.parameters is missing, and there are"
+    ):
+        check_parameters(parameters)
+    own_images = {"validation_folder": "photos/validation", "test_folder": "photos/test"}
+    reference_data = ReferenceDataSettings.model_validate(parameters["reference_data"] | own_images)
+    assert reference_data.hidden_simulator.parameters is None and not reference_data.is_rendered
 
 
 def test_environment_whose_simulator_is_no_block_is_refused_in_one_line(conf: Path) -> None:

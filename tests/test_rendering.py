@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,17 @@ def die_always_at_three(number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """A job that is long to print."""
+
+    poses: np.ndarray = field(default_factory=lambda: np.zeros((30, 4, 4)))
+
+
+def die_at_all(_job: Arranged) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def allocate(num_bytes: int) -> int:
@@ -133,6 +145,13 @@ def test_a_job_that_always_kills_its_worker_is_named(num_workers: int) -> None:
     died = r"a worker died on attempt 2 at job 3: 3; where memory is short, parallel\.num_workers must be lower, got 1$"
     with pytest.raises(RuntimeError, match=died):
         run_in_workers(f"{__name__}:die_always_at_three", range(6), settings, ignore_progress)
+
+
+def test_a_long_job_that_kills_its_worker_is_shown_in_one_line() -> None:
+    settings = ParallelSettings(num_workers=1, max_attempts=1)
+    with pytest.raises(RuntimeError, match=r"^a worker died .* at job 0: Arranged\(poses=array.* …; ") as told:
+        run_in_workers(f"{__name__}:die_at_all", [Arranged()], settings, ignore_progress)
+    assert "\n" not in str(told.value) and len(str(told.value)) < 400
 
 
 def test_no_memory_left_in_a_worker_ends_with_what_to_do() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -22,6 +23,7 @@ from autosimulate_pipeline.cli import cli
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
 from autosimulate_pipeline.pipelines.reporting.finished_runs import read_runs
+from autosimulate_pipeline.pipelines.reporting.nodes import typed_command
 from autosimulate_pipeline.provenance import Provenance
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
@@ -342,6 +344,24 @@ def test_comparison_shows_curves_parameters_and_what_differs(data: Path) -> None
     assert {"Validation mIoU by images", "Validation mIoU by minutes"} <= {chart.partition(":")[0] for chart in charts}
     assert "pipeline" in page.text and "loop.num_images" not in page.text
     assert "square_x" in page.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "env", "command"),
+    [
+        ("kedro run --params seed=1", "", "kedro run --params seed=1"),
+        ("kedro run --params seed=1", "smoke", "kedro run --env smoke --params seed=1"),
+        ("kedro run -e room", "smoke", "kedro run -e room"),
+        ("kedro run --env=room", "smoke", "kedro run --env=room"),
+        ("ipykernel_launcher.py", "smoke", "kedro run --env smoke --params run=mine"),
+    ],
+)
+def test_command_has_the_environment_wherever_it_was_named(
+    typed: str, env: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", typed.split())
+    monkeypatch.setenv("KEDRO_ENV", env)
+    assert typed_command("mine") == command
 
 
 def test_command_writes_the_page(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

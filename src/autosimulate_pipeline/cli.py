@@ -41,6 +41,7 @@ def run_pipeline(**options: Any) -> None:
     if pipeline:  # Kedro warns that --pipeline is old; here both spellings are welcome
         options["pipelines"] = [pipeline]
     name = "+".join(options["pipelines"] or ["autosimulate"]).replace("__default__", "autosimulate")
+    options["env"] = options["env"] or os.environ.get("KEDRO_ENV")  # as Kedro does, so that the run is named after it
     params.setdefault("run", default_run_name(name, options["env"], params))
     options["params"] = params
     record = run_folder(Path.cwd(), "08_reporting", str(params["run"])) / RECORD_NAME

@@ -8,7 +8,7 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kedro.config import OmegaConfigLoader
 from omegaconf.errors import OmegaConfBaseException
@@ -26,6 +26,8 @@ from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, Sea
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings, check_task_model
+
+Model = TypeVar("Model", bound=BaseModel)
 
 MAX_RUN_NAME = 100
 MAX_SHOWN = 100
@@ -152,29 +154,44 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     Raises:
         ConfigurationError: one line for each complaint, naming the key, the value seen and what is wanted.
     """
-    try:
-        parameters = Parameters.model_validate(raw)
-    except ValidationError as failure:
-        raise ConfigurationError("\n".join(_complaint(error) for error in failure.errors())) from None
+    parameters = validated(Parameters, raw)
     try:
         simulator = parameters.simulator.check()
         check_task_model(parameters.task_model, simulator.categories)
         parameters.reference_data.check()
         parameters.reference_data.check_masks(parameters.task_model)
-        hidden_simulator(parameters.reference_data, parameters.simulator).check(
-            "reference_data.hidden_simulator.parameters"
-        )
+        if parameters.reference_data.is_rendered:
+            hidden_simulator(parameters.reference_data, parameters.simulator).check(
+                "reference_data.hidden_simulator.parameters"
+            )
     except (ValueError, OSError) as failure:
         raise ConfigurationError(str(failure)) from None
     return parameters
 
 
-def _complaint(error: ErrorDetails) -> str:
+def validated(model: type[Model], raw: Any, block: str = "", file: str = "parameters.yml") -> Model:
+    """`raw` as the model.
+
+    Args:
+        block: its dotted key.
+        file: of conf, that it is read from.
+
+    Raises:
+        ConfigurationError: one line for each complaint, naming the key, the value seen and what is wanted.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as failure:
+        raise ConfigurationError("\n".join(_complaint(error, block, file) for error in failure.errors())) from None
+
+
+def _complaint(error: ErrorDetails, block: str, file: str) -> str:
     """One of pydantic's complaints in a line: the key as conf writes it, what is wrong, the value seen."""
     # DISTRIBUTIONS: the tag of a union's branch, which is no key of conf
-    key = ".".join(str(part) for part in error["loc"] if part not in DISTRIBUTIONS)
+    parts = [str(part) for part in error["loc"] if part not in DISTRIBUTIONS]
+    key = ".".join([block, *parts] if block else parts)
     if error["type"] == "extra_forbidden":
-        return f"{key} is not a parameter; conf/base/parameters.yml has those there are"
+        return f"{key} is not a parameter; conf/base/{file} has those there are"
     if error["type"] == "missing":
         return f"{key} is missing"
     message = error["msg"].removeprefix("Value error, ")

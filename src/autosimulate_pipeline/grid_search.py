@@ -17,7 +17,7 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from autosimulate_pipeline.configuration import default_run_name, run_folder
+from autosimulate_pipeline.configuration import default_run_name, run_folder, validated
 from autosimulate_pipeline.datasets import RecordDataset
 from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
@@ -43,10 +43,10 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
     """
     grid = load_grid(project, name, env)
     trials = expand(project, name, grid, env)
-    parallel = ParallelSettings.model_validate(load_conf(project, env, "parameters")["parallel"])
+    parallel = validated(ParallelSettings, load_conf(project, env, "parameters")["parallel"], "parallel")
     search = default_run_name(f"grid-{name}", env, {})
     folder = run_folder(project, "08_reporting", search)
-    tracking = TrackingSettings.model_validate(load_conf(project, env, "mlflow"))
+    tracking = validated(TrackingSettings, load_conf(project, env, "mlflow"), "mlflow", "mlflow.yml")
     with claim(project, search):
         tracker = None
         if tracking.enabled:  # before any trial: processes that create the database at the same moment collide

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from kedro.framework.project import settings
 from omegaconf import OmegaConf
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sklearn.model_selection import ParameterGrid
 
 from autosimulate_pipeline.configuration import (
@@ -19,6 +19,7 @@ from autosimulate_pipeline.configuration import (
     check_parameters,
     default_run_name,
     run_folder,
+    validated,
 )
 from autosimulate_pipeline.run_record import check_run
 from autosimulate_pipeline.search import SEARCH_METHODS
@@ -123,14 +124,7 @@ def load_grid(project: Path, name: str, env: str | None) -> Grid:
     grids = load_conf(project, env, "grids")
     if name not in grids:
         raise ConfigurationError(f"grid must be one of {', '.join(grids)} (conf/base/grids.yml), got {name!r}")
-    try:
-        return Grid.model_validate(grids[name])
-    except ValidationError as failure:
-        complaints = [
-            f"{'.'.join(['grids', name, *map(str, error['loc'])])}: {error['msg'].removeprefix('Value error, ')}"
-            for error in failure.errors()
-        ]
-        raise ConfigurationError("\n".join(complaints)) from None
+    return validated(Grid, grids[name], f"grids.{name}", "grids.yml")
 
 
 def expand(project: Path, name: str, grid: Grid, env: str | None) -> list[Trial]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import time
@@ -14,7 +15,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
-from autosimulate_pipeline.configuration import Parameters, flattened, run_folder
+from autosimulate_pipeline.configuration import Parameters, flattened, run_folder, validated
 from autosimulate_pipeline.model_logging import save_model
 from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
 from autosimulate_pipeline.progress import RESULTS, console, device, display, tell_files, tell_summary
@@ -64,6 +65,8 @@ class ValidationHook:
             if self._parameters.pretraining.num_images and not catalog.exists(PRETRAINED):
                 for key in (self._parameters.pretraining_images_key, self._parameters.pretraining_key):
                     self._locks.append(claim(self._project, f"pretraining-{key}", "06_models"))
+                if catalog.exists(PRETRAINED):  # by the process that this one has waited for
+                    self._release(keep=1)
 
     @hook_impl
     def before_dataset_saved(self) -> None:
@@ -177,16 +180,23 @@ class TrackingHook(_LoopHook):
 
     _tracker: Tracker | None = None
 
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        super().after_context_created(context)
+        self._settings = validated(TrackingSettings, context.config_loader["mlflow"], "mlflow", "mlflow.yml")
+
     def on_start(self, pipeline: str) -> None:
-        settings = TrackingSettings.model_validate(self._context.config_loader["mlflow"])
-        if not settings.enabled or pipeline == GENERATE:
+        self._finish("KILLED")  # a session that was interrupted has left its run to this one
+        if not self._settings.enabled or pipeline == GENERATE:
             return
+        atexit.register(self._finish, "KILLED")  # Ctrl-C is no Exception: Kedro tells its hooks of those alone
         parameters, project = self._parameters, self._context.project_path
         tags = {"method": pipeline, "mode": parameters.search.mode, "experiment": parameters.experiment}
         tags["seed"] = str(parameters.seed)
         tags |= record_provenance(self._catalog, parameters).tags()
         logged = flattened(parameters.model_dump(mode="json", exclude={"run", "generate"}))
-        self._tracker = Tracker(settings, project, parameters.run, self._reporting / "mlflow_run_id", logged, tags)
+        noted = self._reporting / "mlflow_run_id"
+        self._tracker = Tracker(self._settings, project, parameters.run, noted, logged, tags)
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
         self._tell_iterations(state.iteration)
@@ -238,8 +248,7 @@ class TrackingHook(_LoopHook):
                     self._tracker.log_model(partial(self._save_model, own))
             artifacts = [self._reporting / name for name in RESULTS]
             self._tracker.log_summary(tested, [path for path in artifacts if path.exists()])
-        self._tracker.finish("FINISHED")
-        self._tracker = None
+        self._finish("FINISHED")
 
     def _save_model(self, weights: Path, folder: Path, mlflow_model: Model) -> None:
         validation: AnnotatedDataset = self._catalog.load("validation_set")
@@ -248,8 +257,11 @@ class TrackingHook(_LoopHook):
 
     @hook_impl
     def on_pipeline_error(self) -> None:
+        self._finish("FAILED")
+
+    def _finish(self, status: str) -> None:
         if self._tracker is not None:
-            self._tracker.finish("FAILED")
+            self._tracker.finish(status)
             self._tracker = None
 
 

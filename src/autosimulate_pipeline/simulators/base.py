@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from autosimulate_pipeline.records import AnnotatedDataset, Progress, Scene
 
@@ -50,14 +51,19 @@ def parse_scene(model: type[SceneModel], scene: Scene) -> SceneModel:
     try:
         return model.model_validate(dict(scene))
     except ValidationError as failure:
-        complaints = [
-            f"scene parameter {error['loc'][0]!r} is unknown, wanted one of {', '.join(sorted(model.model_fields))}"
-            if error["type"] == "extra_forbidden"
-            else f"scene parameter {error['loc'][0]!r} is {error['input']!r}: {error['msg'].lower()}"
-            for error in failure.errors()
-        ]
+        complaints = [_complaint(error, model) for error in failure.errors()]
         more = [f"and {len(complaints) - MAX_COMPLAINTS} more"] if len(complaints) > MAX_COMPLAINTS else []
-        raise ValueError("; ".join(complaints[:MAX_COMPLAINTS] + more)) from None
+        raise ValueError(" ".join("; ".join(complaints[:MAX_COMPLAINTS] + more).split())) from None
+
+
+def _complaint(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong with one parameter, or with several together, where the model has a validator for that."""
+    if not error["loc"]:
+        return error["msg"].removeprefix("Value error, ")
+    parameter = f"scene parameter {error['loc'][0]!r} is"
+    if error["type"] == "extra_forbidden":
+        return f"{parameter} unknown, wanted one of {', '.join(sorted(model.model_fields))}"
+    return f"{parameter} {error['input']!r}: {error['msg'].lower()}"
 
 
 def owners_by_prefix(model: type[BaseModel], categories: Sequence[str]) -> dict[str, str]:

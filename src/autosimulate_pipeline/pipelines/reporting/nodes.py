@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -193,7 +194,12 @@ def _series(by_iteration: Mapping[str, Any], prefix: str) -> list[Any]:
 
 
 def typed_command(run: str) -> str:
-    """What was typed; where the run was not started from a terminal, the command that goes on with it."""
-    if "run" in sys.argv[1:2]:
-        return shlex.join(["kedro", *sys.argv[1:]])
-    return shlex.join(["kedro", "run", "--params", f"run={run}"])
+    """What was typed; where the run was not started from a terminal, the command that goes on with it.
+
+    An environment that KEDRO_ENV names is written as `--env`.
+    """
+    arguments = sys.argv[2:] if "run" in sys.argv[1:2] else ["--params", f"run={run}"]
+    env = os.environ.get("KEDRO_ENV")
+    if env and not any(argument.startswith(("--env", "-e")) for argument in arguments):
+        arguments = ["--env", env, *arguments]
+    return shlex.join(["kedro", "run", *arguments])

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import ceil
+from textwrap import shorten
 from typing import Annotated, Any, Literal
 
 import joblib
@@ -27,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 LARGEST_BATCH = 8
 """Jobs sent to a worker at a time, so that sending costs little beside the smallest renders (a few milliseconds)."""
+
+MAX_SHOWN = 200
+"""Characters of a job that an error shows: an arranged scene has arrays of poses."""
 
 FEWER_WORKERS = "where memory is short, parallel.num_workers must be lower"
 
@@ -113,7 +117,8 @@ def run_in_workers(function: str, jobs: Sequence[Any], settings: ParallelSetting
             fate = FATES.get(type(failure), "died")
             if losses[job] == settings.max_attempts:
                 advice = f"; {FEWER_WORKERS}, got {num_workers}" if "SIGKILL" in str(failure) else ""
-                lost = f"a worker {fate} on attempt {losses[job]} at job {job}: {jobs[job]}{advice}"
+                shown = shorten(str(jobs[job]), MAX_SHOWN, placeholder=" …")
+                lost = f"a worker {fate} on attempt {losses[job]} at job {job}: {shown}{advice}"
                 raise RuntimeError(lost) from failure
             logger.warning("A worker %s near job %d; %d jobs are run again.", fate, job, len(jobs) - len(results))
         except MemoryError as failure:
