@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +34,7 @@ from autosimulate_pipeline.cli import run
 from autosimulate_pipeline.configuration import check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, ScenesDataset, WeightsDataset
 from autosimulate_pipeline.grids import load_conf
+from autosimulate_pipeline.hooks import MemoryHook
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
@@ -41,6 +43,7 @@ from autosimulate_pipeline.records import (
     HypergradientReport,
 )
 from autosimulate_pipeline.run_lock import LOCK_NAME, claim
+from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.simulators.toy import ToySimulator
 from conftest import PROJECT
 from test_tracking import points
@@ -259,6 +262,19 @@ def test_what_mlflow_has_missed_is_told_by_the_same_command(
     assert points(toy_project / "away", "missed") == [(0, 1), (1, 1)]
     assert points(toy_project / "away", "missed", "test/mIoU/learned") == [(0, 1)]
     (toy_project / "conf/toy/mlflow.yml").unlink()
+
+
+def test_ctrl_c_is_not_lost_while_memory_is_freed() -> None:
+    class Cycle:
+        pass
+
+    freed = Cycle()
+    freed.itself = freed  # type: ignore[attr-defined]
+    told = weakref.ref(freed, lambda _: signal.raise_signal(signal.SIGINT))
+    del freed
+    with pytest.raises(KeyboardInterrupt):
+        MemoryHook().on_iteration(SearchState.model_construct(), None, None)
+    assert told() is None
 
 
 def test_a_run_that_is_stopped_is_killed_in_mlflow(toy_project: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -269,7 +271,17 @@ class MemoryHook(_LoopHook):
     """Frees what an iteration leaves behind in reference cycles: else a run of 100 grows by hundreds of MiB."""
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
-        gc.collect()
+        if threading.current_thread() is not threading.main_thread():
+            gc.collect()
+            return
+        interrupts: list[int] = []  # Ctrl-C is lost where it comes in the callback of something that is freed
+        handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+        try:
+            gc.collect()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        if interrupts:
+            signal.raise_signal(signal.SIGINT)
 
 
 class ProgressHook(_LoopHook):
