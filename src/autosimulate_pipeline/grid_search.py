@@ -23,7 +23,7 @@ from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
 from autosimulate_pipeline.progress import console, errors, tell_files
 from autosimulate_pipeline.records import EvaluationReport
-from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, test_metrics
+from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, test_metrics, tracked_test_metrics
 from autosimulate_pipeline.run_lock import claim
 from autosimulate_pipeline.search import SEARCH_METHODS, SearchSettings
 from autosimulate_pipeline.search.trials import reward
@@ -112,13 +112,8 @@ def finish_best(
             return False
     tests = test_metrics(json.loads(summary_file.read_text()))
     if tracker is not None:
-        metrics = _grid_metrics(table["val mAP"].iloc[0], table["val mIoU"].iloc[0])
-        metrics |= {
-            f"test/{metric}/{where}": value
-            for where, of_network in tests.items()
-            for metric, value in of_network.items()
-        }
-        tracker.log_summary(metrics, [table_file])
+        chosen_by = _grid_metrics(table["val mAP"].iloc[0], table["val mIoU"].iloc[0])
+        tracker.log_summary(chosen_by | tracked_test_metrics(tests), [table_file])
     told = ", ".join(
         f"{' / '.join(f'{value:.3f}' for value in of_network.values())} ({TEST_LABELS[where]})"
         for where, of_network in tests.items()

@@ -22,7 +22,7 @@ from autosimulate_pipeline.model_logging import save_model
 from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
 from autosimulate_pipeline.progress import RESULTS, console, device, display, tell_files, tell_summary
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
-from autosimulate_pipeline.reporting.summary import metrics, test_metrics
+from autosimulate_pipeline.reporting.summary import metrics, test_metrics, tracked_test_metrics
 from autosimulate_pipeline.run_lock import claim
 from autosimulate_pipeline.run_record import check_generation, check_run, record_provenance, record_run
 from autosimulate_pipeline.search import SEARCH_METHODS
@@ -239,11 +239,7 @@ class TrackingHook(_LoopHook):
             self._tell_iterations(self._catalog.load(last_state).iteration)
         if self._catalog.exists("summary"):
             summary = self._catalog.load("summary")
-            tested = {
-                f"test/{metric}/{where}": value
-                for where, of_network in test_metrics(summary).items()
-                for metric, value in of_network.items()
-            }
+            tested = tracked_test_metrics(test_metrics(summary))
             weights = run_folder(self._context.project_path, "06_models", self._parameters.run)
             for own in (weights / f"{name}.safetensors" for name in ("polished", "weights_validation_only")):
                 if own.exists():

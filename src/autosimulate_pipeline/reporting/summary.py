@@ -49,6 +49,11 @@ def test_metrics(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
+def tracked_test_metrics(tests: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """What `test_metrics` gives by the names that MLflow has for it, such as `test/mIoU/learned`."""
+    return {f"test/{metric}/{where}": value for where, metrics in tests.items() for metric, value in metrics.items()}
+
+
 def summarise_validation_only(
     run: str, experiment: str, seed: int, test: EvaluationReport, seconds: StageSeconds, provenance: History
 ) -> dict[str, Any]:
