@@ -264,6 +264,15 @@ def test_what_mlflow_has_missed_is_told_by_the_same_command(
     (toy_project / "conf/toy/mlflow.yml").unlink()
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C interrupts, here and in processes that are started: tests in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_is_not_lost_while_memory_is_freed() -> None:
     class Cycle:
         pass
@@ -277,6 +286,7 @@ def test_ctrl_c_is_not_lost_while_memory_is_freed() -> None:
     assert told() is None
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_run_that_is_stopped_is_killed_in_mlflow(toy_project: Path) -> None:
     parameters = "run=stopped,training.first_epochs=100000"
     command = [sys.executable, "-m", "kedro", "run", "--env", "toy", "--params", parameters]
