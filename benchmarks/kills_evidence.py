@@ -7,7 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,9 @@ def stage_of(project: Path, runs: str, is_generation: bool, begun: float) -> str
         begun: when the process started; what is older is no evidence.
     """
     journal = project / "mlflow.db-journal"
-    if journal.exists() and journal.stat().st_mtime > begun:
-        return "writing to MLflow"
+    with suppress(FileNotFoundError):  # it comes and goes
+        if journal.stat().st_mtime > begun:
+            return "writing to MLflow"
     locks = [lock for lock in project.glob(f"data/08_reporting/{runs}/{LOCK_NAME}") if lock.stat().st_mtime > begun]
     if not locks:
         return "start-up"
