@@ -20,8 +20,12 @@ Kedro = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project as a clone has it, to run in."""
-    folder = tmp_path_factory.mktemp("clone")
+    """A copy of the project to run in, shared by all tests."""
+    return copied_project(tmp_path_factory.mktemp("clone"))
+
+
+def copied_project(folder: Path) -> Path:
+    """The project as a clone has it, in this folder: for tests that would be in others' way in the shared one."""
     shutil.copytree(PROJECT / "conf", folder / "conf")
     shutil.copytree(PROJECT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     shutil.copy(PROJECT / "pyproject.toml", folder)

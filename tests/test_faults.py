@@ -45,7 +45,7 @@ from autosimulate_pipeline.records import (
 from autosimulate_pipeline.run_lock import LOCK_NAME, claim
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.simulators.toy import ToySimulator
-from conftest import PROJECT
+from conftest import PROJECT, copied_project
 from test_tracking import points
 
 RUN = "toy-autosimulate"
@@ -53,8 +53,9 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
-def toy_project(project: Path) -> Path:
-    """A project with the environment `toy`: a run of seconds."""
+def toy_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of its own with the environment `toy`: a run of seconds."""
+    project = copied_project(tmp_path_factory.mktemp("toy"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PROJECT / "benchmarks"))
         parameters = importlib.import_module("kills").TOY | {"loop": {"num_iterations": 2, "num_images": 4}}
