@@ -30,7 +30,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from autosimulate_pipeline.annotations import write_coco
-from autosimulate_pipeline.cli import run
+from autosimulate_pipeline.cli import run, stopped_by_sigterm
 from autosimulate_pipeline.configuration import check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, ScenesDataset, WeightsDataset
 from autosimulate_pipeline.grids import load_conf
@@ -274,31 +274,35 @@ def ctrl_c() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_is_not_lost_while_memory_is_freed() -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_not_lost_while_memory_is_freed(stop: signal.Signals) -> None:
     class Cycle:
         pass
 
     freed = Cycle()
     freed.itself = freed  # type: ignore[attr-defined]
-    told = weakref.ref(freed, lambda _: signal.raise_signal(signal.SIGINT))
+    told = weakref.ref(freed, lambda _: signal.raise_signal(stop))
     del freed
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), stopped_by_sigterm():
         MemoryHook().on_iteration(SearchState.model_construct(), None, None)
     assert told() is None
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_a_run_that_is_stopped_is_killed_in_mlflow(toy_project: Path) -> None:
-    parameters = "run=stopped,training.first_epochs=100000"
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_is_killed_in_mlflow(toy_project: Path, stop: signal.Signals) -> None:
+    run = f"stopped-by-{stop}"
+    parameters = f"run={run},training.first_epochs=100000"
     command = [sys.executable, "-m", "kedro", "run", "--env", "toy", "--params", parameters]
     stopped = subprocess.Popen(command, cwd=toy_project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while not (toy_project / "data/03_primary/stopped/rendered_dataset_000").exists() and stopped.poll() is None:
+    while not (toy_project / "data/03_primary" / run / "rendered_dataset_000").exists() and stopped.poll() is None:
         time.sleep(0.05)
-    stopped.send_signal(signal.SIGINT)  # Ctrl-C
+    stopped.send_signal(stop)
     told, _ = stopped.communicate(timeout=120)
-    assert stopped.returncode == 130 and "stopped: the same command goes on from here" in told, told
+    assert stopped.returncode == 130 and told.endswith("stopped: the same command goes on from here\n"), told
+    assert "Warning" not in told
     with closing(sqlite3.connect(toy_project / "mlflow.db")) as database:
-        statuses = database.execute("SELECT status FROM runs WHERE name = 'stopped'").fetchall()
+        statuses = database.execute("SELECT status FROM runs WHERE name = ?", (run,)).fetchall()
     assert statuses == [("KILLED",)]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -47,7 +49,7 @@ def run_pipeline(**options: Any) -> None:
     record = run_folder(Path.cwd(), "08_reporting", str(params["run"])) / RECORD_NAME
     if not any(options[choice] for choice in NODE_CHOICES):
         options["only_missing_outputs"] = True
-    with failing_in_one_line(record):
+    with failing_in_one_line(record), stopped_by_sigterm():
         kedro_run.callback(  # type: ignore[misc]  # click knows it may be None; Kedro's is not
             pipeline="", **options
         )
@@ -145,6 +147,19 @@ def failing_in_one_line(record: Path) -> Iterator[None]:
         sys.exit(130)
     except Exception as error:
         fail(error, can_go_on=record.exists())
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM, which schedulers and containers send, is Ctrl-C: workers end, MLflow is told."""
+    if threading.current_thread() is not threading.main_thread():  # no other may handle signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def fail(error: Exception, *, can_go_on: bool) -> None:

@@ -56,16 +56,20 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
         at_a_time = f"{num_jobs} at a time" if parallel.address is None else f"on {parallel.address}"
         about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {at_a_time}"
         console.print(f"[bold]{search}[/]: {about}", soft_wrap=True)
-        is_complete = False
+        status, is_complete = "FAILED", False
         try:
             table = run_missing(trials, num_jobs, tracker, parallel)
             if len(table):
                 _show(table, folder / "grid.csv")
             if len(table) == len(trials):
                 is_complete = finish_best(trials, table, folder / "grid.csv", tracker, parallel)
+            status = "FINISHED" if is_complete else "FAILED"
+        except KeyboardInterrupt:
+            status = "KILLED"
+            raise
         finally:
             if tracker is not None:
-                tracker.finish("FINISHED" if is_complete else "FAILED")
+                tracker.finish(status)
         return is_complete
 
 

@@ -261,6 +261,7 @@ class TrackingHook(_LoopHook):
         if self._tracker is not None:
             self._tracker.finish(status)
             self._tracker = None
+            atexit.unregister(self._finish)
 
 
 class MemoryHook(_LoopHook):
@@ -270,14 +271,16 @@ class MemoryHook(_LoopHook):
         if threading.current_thread() is not threading.main_thread():
             gc.collect()
             return
-        interrupts: list[int] = []  # Ctrl-C is lost where it comes in the callback of something that is freed
-        handler = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+        interrupts: list[int] = []  # they are lost where they come in the callback of something that is freed
+        stops = (signal.SIGINT, signal.SIGTERM)
+        handlers = [signal.signal(stop, lambda number, _: interrupts.append(number)) for stop in stops]
         try:
             gc.collect()
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for stop, handler in zip(stops, handlers, strict=True):
+                signal.signal(stop, handler)
         if interrupts:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(interrupts[0])
 
 
 class ProgressHook(_LoopHook):
