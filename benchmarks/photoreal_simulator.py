@@ -22,10 +22,11 @@ from autosimulate_pipeline.simulators.photoreal.arrangement import arrange
 from autosimulate_pipeline.simulators.photoreal.convex_parts import convex_parts
 from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS
 from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
+from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
 from autosimulate_pipeline.simulators.photoreal.models import CadModel, read_models
 from autosimulate_pipeline.simulators.photoreal.procedural_models import made_models
 from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED, PhotorealScene, PhotorealSettings
-from autosimulate_pipeline.simulators.photoreal.simulator import SUPPORTS, Photoreal
+from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal
 from tables import markdown
 
 ONE = ParallelSettings(num_workers=1)

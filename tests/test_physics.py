@@ -31,6 +31,7 @@ from autosimulate_pipeline.simulators.photoreal.bodies import (
 from autosimulate_pipeline.simulators.photoreal.cache_files import replacing
 from autosimulate_pipeline.simulators.photoreal.convex_parts import MAX_POINTS, convex_parts
 from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
+from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
 from autosimulate_pipeline.simulators.photoreal.models import CadModel, diameter, read_models, vertex_normals
 from autosimulate_pipeline.simulators.photoreal.penetration import Pose, Solid, convex_solid, penetration_bound
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
@@ -334,3 +335,10 @@ def test_linemod_models_come_to_rest_clear_of_each_other() -> None:
             pose = found.object_poses[second]
             local = (world[first][::7] - pose[:3, 3]) @ pose[:3, :3] * 1000
             assert not solids[found.object_ids[second]].contains(local).any()  # by rays, not by fcl
+
+
+def test_what_stands_behind_the_objects_leaves_the_place_where_they_are_dropped_free() -> None:
+    for support in SUPPORTS.values():
+        for piece in support.pieces:
+            assert min(y for _, y, _ in piece) >= support.half_extents_m[1]
+            assert min(z for *_, z in piece) <= 0.0 < max(z for *_, z in piece)

@@ -22,7 +22,7 @@ CYLINDER_SIDES = 48
 
 @dataclass(frozen=True)
 class Support:
-    """A flat top at z = 0 and what stands fixed on or around it (a back wall, rolled arms of a sofa).
+    """A flat top at z = 0 and what stands fixed on or around it (a wall behind, the cushions of a sofa).
 
     Attributes:
         half_extents_m: of the top along x and y.

@@ -10,9 +10,9 @@ from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, Progress, Scene
 from autosimulate_pipeline.simulators.base import parse_scene
 from autosimulate_pipeline.simulators.photoreal.arrangement import Arrangement, arrange
-from autosimulate_pipeline.simulators.photoreal.bodies import Support
 from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS, DistractorModel
 from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
+from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
 from autosimulate_pipeline.simulators.photoreal.job import ModelSource, PlacedDistractor, PlacedModel, RenderJob
 from autosimulate_pipeline.simulators.photoreal.models import read_models
 from autosimulate_pipeline.simulators.photoreal.procedural_models import made_models
@@ -20,9 +20,6 @@ from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, Pho
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
 
 WORKER = "autosimulate_pipeline.simulators.rendering.blender_photoreal:render"
-
-SUPPORTS = {"desk": Support((0.7, 0.42)), "shelf": Support((0.7, 0.38)), "sofa": Support((0.45, 0.4))}
-"""Where objects may come to lie on each piece of furniture; it is flat there and reaches further."""
 
 
 class Photoreal:

@@ -10,6 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from autosimulate_pipeline.simulators.photoreal.distractors import DistractorModel
+from autosimulate_pipeline.simulators.photoreal.furniture import (
+    SHELF_WALL_Y,
+    SOFA_CUSHION_CENTRES,
+    SOFA_CUSHION_SIZE,
+)
 from autosimulate_pipeline.simulators.rendering.blender_clutter import Materials, make_book_row
 from autosimulate_pipeline.simulators.rendering.blender_session import bpy
 from autosimulate_pipeline.simulators.rendering.blender_shapes import Shape
@@ -31,7 +36,7 @@ class Place:
 
 PLACES = {
     "desk": Place(0.9, -0.5, 0.62, -0.74, 0.75),
-    "shelf": Place(0.8, -0.45, 0.42, -0.9, 0.45),
+    "shelf": Place(0.8, -0.45, 0.42, -0.9, SHELF_WALL_Y),
     "sofa": Place(0.85, -0.5, 0.45, -0.45, 0.95),
 }
 
@@ -109,8 +114,8 @@ def make_sofa(materials: Materials) -> list[bpy.types.Object]:
     sofa = Shape().box((2.1, 0.95, 0.3), (0, 0.0, -0.3), bevel=0.03)
     for x in (-0.98, 0.98):
         sofa.box((0.22, 1.0, 0.62), (x, 0.02, -0.13), bevel=0.07, segments=5)
-    for x in (-0.44, 0.44):
-        sofa.box((0.86, 0.2, 0.5), (x, 0.56, 0.2), bevel=0.07, segments=5)
+    for centre in SOFA_CUSHION_CENTRES:
+        sofa.box(SOFA_CUSHION_SIZE, centre, bevel=0.07, segments=5)
     sofa.box((2.1, 0.15, 0.75), (0, 0.72, -0.06), bevel=0.05, segments=4)
     return [sofa.build("sofa", cloth)]
 
