@@ -46,7 +46,7 @@ viz: setup ## the graph of three iterations in a browser, with previews of the r
 	@$(KEDRO) viz run --host 127.0.0.1 --params loop.num_iterations=3,run=autosimulate
 
 mlflow: setup ## the runs' curves in a browser
-	@.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1
+	@.venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --workers 1
 
 bench: setup ## all methods on five seeds (an hour and a half on two cores, resumable); then the rendering benchmark
 	@$(PYTHON) benchmarks/clevr_comparison.py
