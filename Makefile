@@ -38,8 +38,11 @@ audit: setup ## what the Python Packaging Authority knows to be vulnerable among
 docs: setup ## the documentation as a site, site/index.html; the notebooks run first (minutes), nothing is fetched
 	@$(PYTHON) scripts/execute_notebooks.py
 	@.venv/bin/mkdocs build --quiet
+	@$(KEDRO) run --env smoke --quiet
+	@mkdir -p logs && KEDRO_ENV=smoke $(KEDRO) viz build --include-previews > logs/viz.txt 2>&1 || { cat logs/viz.txt; exit 1; }
+	@rm -rf site/graph && mv build site/graph
 
-docs-serve: docs ## the same at http://127.0.0.1:8000, where its search works too
+docs-serve: docs ## the same at http://127.0.0.1:8000, where its search works too, and the graph of a run at /graph/
 	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory site 8000
 
 viz: setup ## the graph of three iterations in a browser, with previews of the run named autosimulate
