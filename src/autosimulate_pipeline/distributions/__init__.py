@@ -4,15 +4,8 @@ from autosimulate_pipeline.distributions.base import Distribution
 from autosimulate_pipeline.distributions.bernoulli import Bernoulli
 from autosimulate_pipeline.distributions.categorical import Categorical
 from autosimulate_pipeline.distributions.gaussian import Gaussian
-from autosimulate_pipeline.distributions.product import ProductDistribution
+from autosimulate_pipeline.distributions.product import DISTRIBUTIONS, ProductDistribution
 from autosimulate_pipeline.distributions.uniform import Uniform
-
-DISTRIBUTIONS: dict[str, type[Distribution]] = {
-    "gaussian": Gaussian,
-    "bernoulli": Bernoulli,
-    "categorical": Categorical,
-    "uniform": Uniform,
-}
 
 __all__ = [
     "DISTRIBUTIONS",

@@ -6,7 +6,7 @@ Everything outside this package talks to the product alone. Its JSON is conf's b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 import torch
 from pydantic import ConfigDict, Field, RootModel, model_validator
@@ -23,6 +23,12 @@ SEED_COLUMN, DRAW_SUFFIX = "seed", ".draw"
 """In tables of scenes: the column of render seeds, and what the column of a parameter's unclipped draws ends in."""
 
 AnyDistribution = Annotated[Gaussian | Bernoulli | Categorical | Uniform, Field(discriminator="distribution")]
+"""Of all kinds: the line in which a new one is added."""
+
+DISTRIBUTIONS: dict[str, type[Distribution]] = {
+    kind.model_fields["distribution"].default: kind for kind in get_args(get_args(AnyDistribution)[0])
+}
+"""The kinds by the name they have in conf."""
 
 
 class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
