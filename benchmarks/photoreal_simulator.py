@@ -43,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        models = read_models(made_models(folder), LINEMOD_OCCLUDED)
-        tables = [parts_table(models, folder), drops_table(models, folder, options.arrangements)]
-        tables.append(images_table(PhotorealSettings(cache_folder=folder), options.images))
+        models, settings = read_models(made_models(folder), LINEMOD_OCCLUDED), PhotorealSettings(cache_folder=folder)
+        tables = [parts_table(models, folder), drops_table(models, folder, settings, options.arrangements)]
+        tables.append(images_table(settings, options.images))
     print("\n\n".join(tables))
     if options.write:
         page = ["# What the photorealistic simulator costs", "    python benchmarks/photoreal_simulator.py --write"]
@@ -64,7 +64,7 @@ def parts_table(models: Sequence[CadModel], folder: Path) -> str:
     return "## Convex parts\n\n" + markdown(["model", "triangles", "convex parts", "seconds"], rows)
 
 
-def drops_table(models: Sequence[CadModel], folder: Path, num_arrangements: int) -> str:
+def drops_table(models: Sequence[CadModel], folder: Path, settings: PhotorealSettings, num_arrangements: int) -> str:
     """Seconds until a drop has settled and passed its checks, and how many do not pass."""
     rows = []
     for place, support in SUPPORTS.items():
@@ -75,7 +75,7 @@ def drops_table(models: Sequence[CadModel], folder: Path, num_arrangements: int)
                 spread_m=PhotorealScene().object_spread,
                 support=support,
                 distractors=tuple(shape.body for shape in DISTRACTORS[:4]),
-                upright_fraction=PhotorealSettings().upright_fraction,
+                upright_fraction=settings.upright_fraction,
             )
             for seed in range(num_arrangements + 1)
         ]
