@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.write:
         page = ["# What the photorealistic simulator costs", "    python benchmarks/photoreal_simulator.py --write"]
         page.append(
-            "The eight models that the project makes, on one worker and core. Bodies may be 1 mm in each other or in the "
-            "support at the most."
+            "The eight models that the project makes, on one worker and core. Bodies may be 1 mm in each other "
+            "or in the support at the most."
         )
         (benchmark_runs.RESULTS / "photoreal_simulator.md").write_text("\n\n".join((*page, *tables)) + "\n")
 
