@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from autosimulate_pipeline.datasets.atomic import TORN
+from autosimulate_pipeline.atomic import TORN
 from autosimulate_pipeline.model_logging import TEMPORARY
 from autosimulate_pipeline.run_lock import LOCK_NAME
 

@@ -11,6 +11,7 @@ import torch
 from kedro.io import DatasetError
 from matplotlib.figure import Figure
 
+from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.datasets import (
     AnnotatedImagesDataset,
     FigureDataset,
@@ -18,7 +19,6 @@ from autosimulate_pipeline.datasets import (
     ScenesDataset,
     WeightsDataset,
 )
-from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, EvaluationReport, Geometry
 
 

@@ -308,20 +308,25 @@ def test_a_run_that_is_stopped_is_killed_in_mlflow(toy_project: Path, stop: sign
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_a_grid_that_is_stopped_is_killed_in_mlflow(toy_project: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_grid_that_is_stopped_is_killed_in_mlflow(toy_project: Path, stop: signal.Signals) -> None:
+    name = f"long-{stop}"
     grid = {"pipeline": "autosimulate", "parameters": {"training.first_epochs": 100000}, "grid": {"seed": [1, 2]}}
-    (toy_project / "conf/toy/grids.yml").write_text(yaml.safe_dump({"long": grid}))
-    command = [sys.executable, "-m", "kedro", "grid-search", "long", "--env", "toy", "--jobs", "1"]
+    (toy_project / "conf/toy/grids.yml").write_text(yaml.safe_dump({name: grid}))
+    command = [sys.executable, "-m", "kedro", "grid-search", name, "--env", "toy", "--jobs", "1"]
     stopped = subprocess.Popen(
         command, cwd=toy_project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
-    while not list(toy_project.glob("data/03_primary/*long*/rendered_dataset_000")) and stopped.poll() is None:
+    while not list(toy_project.glob(f"data/03_primary/*{name}*/rendered_dataset_000")) and stopped.poll() is None:
         time.sleep(0.05)
-    os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does: to the trial as well
+    if stop == signal.SIGINT:
+        os.killpg(stopped.pid, stop)  # as a terminal does: to the trial as well
+    else:
+        stopped.send_signal(stop)  # as a scheduler does
     told, _ = stopped.communicate(timeout=120)
     assert stopped.returncode == 130 and told.endswith("stopped: the same command goes on from here\n"), told
     with closing(sqlite3.connect(toy_project / "mlflow.db")) as database:
-        statuses = dict(database.execute("SELECT name, status FROM runs WHERE name LIKE '%long%'").fetchall())
+        statuses = dict(database.execute("SELECT name, status FROM runs WHERE name LIKE ?", (f"%{name}%",)).fetchall())
     assert len(statuses) == 2 and set(statuses.values()) == {"KILLED"}, statuses
 
 

@@ -28,7 +28,6 @@ from autosimulate_pipeline.simulators.photoreal.bodies import (
     box_piece,
     cylinder_piece,
 )
-from autosimulate_pipeline.simulators.photoreal.cache_files import replacing
 from autosimulate_pipeline.simulators.photoreal.convex_parts import MAX_POINTS, convex_parts
 from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
@@ -274,13 +273,6 @@ def test_arrangements_are_cached_exactly_and_spoilt_files_made_anew(
     assert all(equal(a, b) for a, b in zip(first, anew, strict=True))
     assert not list(tmp_path.glob("*.part"))
     assert all(equal(a, b) for a, b in zip(first, arrange(BOXES, REQUESTS[:2], ONE), strict=True))
-
-
-def test_a_write_that_fails_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="disk is full"), replacing(tmp_path / "cache/a.json") as draft:
-        draft.write_text("{")
-        raise OSError("the disk is full")
-    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_number_of_objects_is_drawn_without_repetition_while_there_are_enough() -> None:

@@ -19,8 +19,8 @@ from kedro.framework.cli.utils import env_option
 from kedro.io import DatasetError
 from rich.markup import escape
 
+from autosimulate_pipeline.atomic import DamagedFileError, replacing
 from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, run_folder
-from autosimulate_pipeline.datasets.atomic import DamagedFileError, replacing
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
 from autosimulate_pipeline.progress import be_quiet, display, errors
 
@@ -73,7 +73,7 @@ def grid_search(name: str, jobs: int | None, quiet: bool, env: str | None) -> No
     if quiet:
         be_quiet()
     env = env or os.environ.get("KEDRO_ENV")  # as `kedro run` does: the trials inherit it
-    with failing_in_one_line(Path("data")):
+    with failing_in_one_line(Path("data")), stopped_by_sigterm():
         sys.exit(not run_grid(Path.cwd(), name, env, jobs or len(os.sched_getaffinity(0))))
 
 

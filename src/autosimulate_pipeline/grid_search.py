@@ -17,9 +17,9 @@ import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.configuration import default_run_name, run_folder, validated
 from autosimulate_pipeline.datasets import RecordDataset
-from autosimulate_pipeline.datasets.atomic import replacing
 from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
 from autosimulate_pipeline.progress import console, errors, tell_files
 from autosimulate_pipeline.records import EvaluationReport
@@ -56,21 +56,20 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
         at_a_time = f"{num_jobs} at a time" if parallel.address is None else f"on {parallel.address}"
         about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {at_a_time}"
         console.print(f"[bold]{search}[/]: {about}", soft_wrap=True)
-        status, is_complete = "FAILED", False
+        status = "FAILED"
         try:
             table = run_missing(trials, num_jobs, tracker, parallel)
             if len(table):
                 _show(table, folder / "grid.csv")
-            if len(table) == len(trials):
-                is_complete = finish_best(trials, table, folder / "grid.csv", tracker, parallel)
-            status = "FINISHED" if is_complete else "FAILED"
+            if len(table) == len(trials) and finish_best(trials, table, folder / "grid.csv", tracker, parallel):
+                status = "FINISHED"
         except KeyboardInterrupt:
             status = "KILLED"
             raise
         finally:
             if tracker is not None:
                 tracker.finish(status)
-        return is_complete
+        return status == "FINISHED"
 
 
 def run_missing(

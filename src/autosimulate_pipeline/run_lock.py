@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from autosimulate_pipeline.atomic import TORN, remove
 from autosimulate_pipeline.configuration import run_folder
-from autosimulate_pipeline.datasets.atomic import TORN, remove
 
 logger = logging.getLogger(__name__)
 

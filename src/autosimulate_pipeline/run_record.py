@@ -9,8 +9,8 @@ from typing import Any
 
 from kedro.io import CatalogProtocol
 
+from autosimulate_pipeline.atomic import reading, replacing
 from autosimulate_pipeline.configuration import ConfigurationError, Parameters, flattened
-from autosimulate_pipeline.datasets.atomic import reading, replacing
 from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
 from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from autosimulate_pipeline.datasets.atomic import TORN, remove, replacing
+from autosimulate_pipeline.atomic import TORN, remove, replacing
 from autosimulate_pipeline.model_logging import log_model_once
 from autosimulate_pipeline.run_lock import locked
 

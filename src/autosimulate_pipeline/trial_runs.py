@@ -19,6 +19,12 @@ from autosimulate_pipeline.simulators.rendering.engines import open_engine
 NUM_LAST_LINES = 10
 """How much of a failed run's output is shown."""
 
+STOP_SECONDS = 5
+"""How long trials may take to end by themselves where Ctrl-C in a terminal has reached them too."""
+
+_processes: set[subprocess.Popen[str]] = set()
+"""Of the trials that run on this machine now."""
+
 
 def run_trials(
     trials: Sequence[Trial], num_jobs: int, parallel: ParallelSettings, *, until_last_state: bool
@@ -59,11 +65,14 @@ def run_trials(
                         running[start(trial)] = trial
                     else:
                         yield trial, f"[bold red]failed:[/] {trial.run}, {attempts[trial.run]} workers died: {loss}"
-    finally:  # stopped: trials that have not begun do not begin
+    finally:  # stopped: trials that have not begun do not begin, and those that have are stopped too
         for future in running:
             future.cancel()
         if pool is not None:
-            pool.shutdown(cancel_futures=True)
+            if wait(running, STOP_SECONDS).not_done:
+                for process in tuple(_processes):
+                    process.terminate()
+            pool.shutdown()
 
 
 def run_trial(trial: Trial, *choices: str) -> str | None:
@@ -74,16 +83,18 @@ def run_trial(trial: Trial, *choices: str) -> str | None:
     failed = f"[bold red]failed:[/] {trial.run}"
     if not trial.project.is_dir():
         return f"{failed}, {socket.gethostname()} has no {trial.project}: all machines must share it"
-    finished = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, "-m", "kedro", "run", *trial.arguments, *choices],
         cwd=trial.project,
         env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many trials as cores: more threads only wait for each other
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-    )
-    if not finished.returncode:
+    ) as process:
+        _processes.add(process)
+        output, _ = process.communicate()
+        _processes.discard(process)
+    if not process.returncode:
         return None
-    last_lines = "\n".join(finished.stdout.splitlines()[-NUM_LAST_LINES:])
-    return f"{failed}, exit status {finished.returncode}\n{escape(last_lines)}"
+    last_lines = "\n".join(output.splitlines()[-NUM_LAST_LINES:])
+    return f"{failed}, exit status {process.returncode}\n{escape(last_lines)}"

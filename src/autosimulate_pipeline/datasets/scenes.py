@@ -9,7 +9,7 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from autosimulate_pipeline.datasets.atomic import reading, replacing
+from autosimulate_pipeline.atomic import reading, replacing
 
 
 class ScenesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):

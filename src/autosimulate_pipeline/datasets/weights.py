@@ -9,7 +9,7 @@ from kedro.io import AbstractDataset
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from autosimulate_pipeline.datasets.atomic import reading, replacing
+from autosimulate_pipeline.atomic import reading, replacing
 
 
 class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from autosimulate_pipeline.atomic import reading
 from autosimulate_pipeline.datasets import RecordDataset
-from autosimulate_pipeline.datasets.atomic import reading
 from autosimulate_pipeline.reporting.run_comparison import ComparedRun
 from autosimulate_pipeline.reporting.summary import test_metrics
 

@@ -20,9 +20,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.records import ignore_progress
 from autosimulate_pipeline.simulators.photoreal.bodies import Settled
-from autosimulate_pipeline.simulators.photoreal.cache_files import replacing
 from autosimulate_pipeline.simulators.photoreal.convex_parts import Parts, convex_parts, parts_key
 from autosimulate_pipeline.simulators.photoreal.drops import (
     ArrangementRequest,

@@ -22,8 +22,8 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
+from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.records import ignore_progress
-from autosimulate_pipeline.simulators.photoreal.cache_files import replacing
 from autosimulate_pipeline.simulators.photoreal.mesh_simplification import simplify
 from autosimulate_pipeline.simulators.photoreal.models import CadModel
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
@@ -161,5 +161,5 @@ def _read(path: Path) -> Parts | None:
 
 
 def _write(path: Path, parts: Parts) -> None:
-    with replacing(path) as draft:
-        np.savez(draft, **{f"part_{index:03d}": part for index, part in enumerate(parts)})
+    with replacing(path) as draft, draft.open("wb") as file:  # NumPy would add a suffix to a path
+        np.savez(file, **{f"part_{index:03d}": part for index, part in enumerate(parts)})

@@ -14,7 +14,8 @@ SOFA_CUSHION_SIZE = (0.86, 0.2, 0.5)
 SOFA_CUSHION_CENTRES: tuple[Point, ...] = ((-0.44, 0.56, 0.2), (0.44, 0.56, 0.2))
 """Of the two that the sofa's back is made of."""
 
-_WALL = box_piece((0.0, SHELF_WALL_Y + 0.05, 0.5), (1.0, 0.05, 0.5))
+_WALL_EXTENTS = (1.0, 0.05, 0.5)  # half of each side
+_WALL = box_piece((0.0, SHELF_WALL_Y + _WALL_EXTENTS[1], 0.5), _WALL_EXTENTS)
 _width, _depth, _height = SOFA_CUSHION_SIZE
 _CUSHIONS = tuple(box_piece(centre, (_width / 2, _depth / 2, _height / 2)) for centre in SOFA_CUSHION_CENTRES)
 
