@@ -15,8 +15,9 @@ import pytest
 import yaml
 from kedro.framework.startup import bootstrap_project
 
+from autosimulate_pipeline import progress
 from autosimulate_pipeline.configuration import ConfigurationError
-from autosimulate_pipeline.grid_search import judged, run_grid
+from autosimulate_pipeline.grid_search import watched_trials, judged, run_grid
 from autosimulate_pipeline.grids import Trial, expand, load_grid
 from autosimulate_pipeline.records import EvaluationReport
 from autosimulate_pipeline.run_record import record_run
@@ -133,6 +134,25 @@ def test_trial_of_other_settings_is_not_taken_for_finished(folder: Path) -> None
     record_run(folder / "data/08_reporting" / trial.run, "autosimulate", trial.parameters)
     with pytest.raises(ConfigurationError, match="loop.num_images: 4 → 5"):
         trials_of(folder, {"parameters": {"loop.num_images": 5}, "grid": {"seed": [0]}})
+
+
+def test_progress_of_a_grid_counts_the_iterations_that_are_missing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    trials = trials_of(folder, {"parameters": SMALL, "grid": {"seed": [0, 1]}})
+    states = [trial.file("07_model_output", f"state_{k:03d}.json") for trial in trials for k in (1, 2)]
+    for state in states:
+        state.parent.mkdir(parents=True, exist_ok=True)
+    states[0].touch()
+    with watched_trials(trials) as tell:
+        tell()
+        states[1].touch()
+        states[2].touch()
+        tell()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "trials: 0 of 3 iterations"
+    assert second.startswith("trials: 2 of 3 iterations, ")
 
 
 def test_search_is_judged_by_what_it_arrived_at() -> None:

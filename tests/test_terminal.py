@@ -93,8 +93,8 @@ def test_long_stages_are_told_once_a_minute_where_nothing_is_redrawn(monkeypatch
             now[0] += 25
             advance(1)
     assert file.getvalue().splitlines() == [
-        "rendering: 3 of 30 images, 2.4 images/min",
-        "rendering: 6 of 30 images, 2.4 images/min",
+        "rendering: 3 of 30 images, 2.4 images/min, 11:15 min left",
+        "rendering: 6 of 30 images, 2.4 images/min, 10:00 min left",
     ]
 
 

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.configuration import default_run_name, run_folder, validated
 from autosimulate_pipeline.datasets import RecordDataset
 from autosimulate_pipeline.grids import Trial, expand, load_conf, load_grid
-from autosimulate_pipeline.progress import console, errors, tell_files
+from autosimulate_pipeline.progress import console, display, errors, tell_files
 from autosimulate_pipeline.records import EvaluationReport
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, test_metrics, tracked_test_metrics
 from autosimulate_pipeline.run_lock import claim
@@ -55,10 +54,11 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
         num_missing = sum(not trial.is_finished for trial in trials)
         at_a_time = f"{num_jobs} at a time" if parallel.address is None else f"on {parallel.address}"
         about = f"{len(trials)} trials of {grid.pipeline}, {num_missing} to run, {at_a_time}"
-        console.print(f"[bold]{search}[/]: {about}", soft_wrap=True)
+        display.start(f"[bold]{search}[/]: {about}")
         status = "FAILED"
         try:
             table = run_missing(trials, num_jobs, tracker, parallel)
+            display.close()
             if len(table):
                 _show(table, folder / "grid.csv")
             if len(table) == len(trials) and finish_best(trials, table, folder / "grid.csv", tracker, parallel):
@@ -79,19 +79,18 @@ def run_missing(
     rows = {trial.run: _measured(trial, tracker) for trial in trials if trial.is_finished}
     missing = [trial for trial in trials if not trial.is_finished]
     failures: list[str] = []
-    columns = (TextColumn("  trials"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    runs = run_trials(missing, num_jobs, parallel or ParallelSettings(), until_last_state=True)
-    with closing(runs), Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as bars:
-        bar = bars.add_task("", total=len(missing))
-        for trial, failure in runs:
-            if failure is None:
-                rows[trial.run] = row = _measured(trial, tracker)
-                measured = "  ".join(f"{key} {form.format(row[key])}" for key, form in MEASURED.items())
-                console.print(f"{trial.label}  {measured}", soft_wrap=True)
-            else:
-                console.print(f"{trial.label}  [bold red]failed[/]", soft_wrap=True)
-                failures.append(failure)
-            bars.advance(bar)
+    parallel = parallel or ParallelSettings()
+    with watched_trials(missing) as tell:
+        runs = run_trials(missing, num_jobs, parallel, until_last_state=True, while_waiting=tell)
+        with closing(runs):
+            for trial, failure in runs:
+                if failure is None:
+                    rows[trial.run] = row = _measured(trial, tracker)
+                    measured = "  ".join(f"{key} {form.format(row[key])}" for key, form in MEASURED.items())
+                    console.print(f"{trial.label}  {measured}", soft_wrap=True)
+                else:
+                    console.print(f"{trial.label}  [bold red]failed[/]", soft_wrap=True)
+                    failures.append(failure)
     for failure in failures:
         errors.print(failure, soft_wrap=True)
     if failures:
@@ -165,6 +164,21 @@ def _measured(trial: Trial, tracker: Tracker | None) -> dict[str, Any]:
         tracker.adopt(trial.file("08_reporting", "mlflow_run_id"), _grid_metrics(mean_ap, miou))
     row = (mean_ap, miou, state.images_rendered, seconds.total / 60)
     return trial.point | dict(zip(MEASURED, row, strict=True))
+
+
+@contextmanager
+def watched_trials(trials: Sequence[Trial]) -> Iterator[Callable[[], None]]:
+    """Shows the iterations that the trials still have to do; what it gives is to be called now and then."""
+    num_done = sum(trial.num_done for trial in trials)
+    num_missing = sum(trial.parameters.loop.num_iterations for trial in trials) - num_done
+    with display.watched("trials", num_missing, "iterations") as advance:
+
+        def tell() -> None:
+            nonlocal num_done
+            before, num_done = num_done, sum(trial.num_done for trial in trials)
+            advance(num_done - before)
+
+        yield tell
 
 
 def _grid_metrics(mean_ap: float, miou: float) -> dict[str, float]:

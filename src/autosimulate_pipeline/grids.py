@@ -93,6 +93,12 @@ class Trial:
         return f"state_{self.parameters.loop.num_iterations:03d}"
 
     @property
+    def num_done(self) -> int:
+        """How many iterations are finished."""
+        numbers = range(1, self.parameters.loop.num_iterations + 1)
+        return sum(self.file("07_model_output", f"state_{number:03d}.json").exists() for number in numbers)
+
+    @property
     def is_finished(self) -> bool:
         """Whether the search has ended; what comes after it is not a trial's."""
         return self.file("07_model_output", f"{self.last_state}.json").exists()

@@ -87,8 +87,18 @@ class Stage:
 
     @property
     def speed(self) -> str:
-        """`4.2 images/s`; of slow work `3.1 images/min`."""
+        """`4.2 images/s`; of slow work `3.1 images/min`; empty before the first."""
+        if not self.num_done:
+            return ""
         return f"{self.rate:.1f} {self.unit}/s" if self.rate >= 1 else f"{60 * self.rate:.1f} {self.unit}/min"
+
+    @property
+    def time_left(self) -> str:
+        """`6:12 min left`; empty before the first, and of what is about to end."""
+        if not self.num_done:
+            return ""
+        seconds = (self.total - self.num_done) / self.rate
+        return f"{minutes(seconds)} left" if seconds >= SECONDS_BETWEEN_LINES else ""
 
 
 class RunDisplay:
@@ -135,12 +145,13 @@ class RunDisplay:
             stage.advance(num_finished)
             if self._live is None and time.monotonic() - told >= SECONDS_BETWEEN_LINES:
                 told = time.monotonic()
-                console.print(f"{name}: {stage.num_done} of {total} {unit}, {stage.speed}", soft_wrap=True)
+                counted = f"{name}: {stage.num_done} of {total} {unit}"
+                console.print(", ".join(filter(None, (counted, stage.speed, stage.time_left))), soft_wrap=True)
 
         yield advance
         self._now = ""
         if unit == "images" and total:
-            self._speed = stage.speed if stage.num_done else ""
+            self._speed = stage.speed
 
     def iteration(self, state: SearchState, validation: EvaluationReport) -> None:
         """After each iteration."""
@@ -202,10 +213,8 @@ class RunDisplay:
             table.add_row("ψ", *self._move)
         if isinstance(self._now, Stage):
             now = self._now
-            speed = f", {now.speed}" if now.num_done else ""
-            table.add_row(
-                "now", ProgressBar(now.total, now.num_done, WIDTH), f"{now.num_done}/{now.total}", now.name + speed
-            )
+            words = ", ".join(filter(None, (now.name, now.speed, now.time_left)))
+            table.add_row("now", ProgressBar(now.total, now.num_done, WIDTH), f"{now.num_done}/{now.total}", words)
         elif self._now:
             table.add_row("now", self._now, "", "")
         return table

@@ -27,12 +27,18 @@ _processes: set[subprocess.Popen[str]] = set()
 
 
 def run_trials(
-    trials: Sequence[Trial], num_jobs: int, parallel: ParallelSettings, *, until_last_state: bool
+    trials: Sequence[Trial],
+    num_jobs: int,
+    parallel: ParallelSettings,
+    *,
+    until_last_state: bool,
+    while_waiting: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[Trial, str | None], None, None]:
     """Each trial as it ends, with None or what failed.
 
     `num_jobs` run at a time on this machine; those of an engine at an address run as its workers are free. A trial
-    whose worker dies goes on in another, which is its next of `parallel.max_attempts`.
+    whose worker dies goes on in another, which is its next of `parallel.max_attempts`. `while_waiting` is called once a
+    second.
     """
     if not trials:
         return
@@ -55,7 +61,9 @@ def run_trials(
     attempts = Counter(trial.run for trial in trials)
     try:
         while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            finished = wait(running, timeout=1, return_when=FIRST_COMPLETED).done
+            while_waiting()
+            for future in finished:
                 trial = running.pop(future)
                 try:
                     yield trial, future.result()
