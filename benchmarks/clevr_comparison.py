@@ -66,7 +66,13 @@ def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the tables."""
     parser = benchmark_runs.arguments(str(__doc__), SEEDS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--budgets", type=int, nargs="+", default=[210, 390, 750], help="images rendered in a search")
+    parser.add_argument(
+        "--budgets",
+        type=int,
+        nargs="+",
+        default=[210, 390, 750],
+        help="images rendered in a search, where it is that long",
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=[], help="numbers of fresh images to train on as well")
     parser.add_argument("--write", action="store_true", help="into docs/results/")
     options = parser.parse_args(command_line)
@@ -102,13 +108,15 @@ def questions(method: str, trial: Trial, options: argparse.Namespace) -> Iterato
     def learned(budget: int) -> Any:
         return benchmark_runs.state_at(trial, budget).distribution
 
-    last = options.budgets[-1]
-    for budget in options.budgets:
+    loop = trial.parameters.loop
+    budgets = [budget for budget in options.budgets if budget <= loop.num_images * loop.num_iterations]
+    for budget in budgets:
         yield {"images": budget, "network": "fresh", "size": NUM_FRESH}, (fresh, trial, (learned(budget), NUM_FRESH))
         if method in OWN_NETWORKS:
             own = OWN_NETWORKS[method]
             yield {"images": budget, "network": "own", "size": budget}, (own, trial, (budget,))
     for size in {*options.sizes} - {NUM_FRESH}:
+        last = budgets[-1]
         yield {"images": last, "network": "fresh", "size": size}, (fresh, trial, (learned(last), size))
     if method == "frozen":  # the start ψ is its answer, and it renders what the others start with
         yield {"images": 0, "network": "validation_alone", "size": 0}, (validation_alone, trial, ())

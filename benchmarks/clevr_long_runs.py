@@ -1,6 +1,6 @@
 """What Bayesian optimisation and Learning To Simulate reach when they may render ten and thirty times as many images.
 
-    python benchmarks/clevr_long_runs.py [--methods bayesian lts] [--seeds 5 6] [--jobs 2] [--write]
+    python benchmarks/clevr_long_runs.py [--methods bayesian lts] [--seeds 5 6] [--jobs 2]
 
 The runs of clevr_comparison.py, only longer: the same settings, seeds and hidden images. AutoSimulate's numbers are
 read from docs/results/, where clevr_comparison.py --write has put them. Prints a table: images until a network of the
@@ -37,7 +37,6 @@ def main(command_line: list[str] | None = None) -> None:
     """Runs what is missing, then prints the table."""
     parser = benchmark_runs.arguments(str(__doc__), SEEDS[:2])
     parser.add_argument("--methods", nargs="+", choices=LENGTHS, default=list(LENGTHS))
-    parser.add_argument("--write", action="store_true", help="into docs/results/")
     options = parser.parse_args(command_line)
     benchmark_runs.use_project()
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
@@ -54,10 +53,7 @@ def main(command_line: list[str] | None = None) -> None:
         ["", "seed", *(f"mIoU {level}" for level in LEVELS), "best mIoU", f"test mIoU, {NUM_FRESH} fresh", "test mAP"],
         [ours(), *(row(trial) for trial in every)],
     )
-    folders = [benchmark_runs.PROJECT / "data/08_reporting" / NAME]
-    folders += [benchmark_runs.RESULTS] if options.write else []
-    for folder in folders:
-        (folder / "clevr_long_runs.md").write_text(table + "\n")
+    (benchmark_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
     print(table)
 
 

@@ -4,14 +4,13 @@
 
 Whole runs of `kedro run`, each tested as it ends: a network retrained on fresh images of its learned ψ, and the loop's
 own one polished. All methods render as many images and start from one pretrained network. Everything is kept: stop it,
-call it again, add methods and seeds. --write puts tables into docs/results/. Without the photographs: --env photoreal.
+call it again, add methods and seeds. --write puts the numbers into docs/results/. Without photographs: --env photoreal.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -101,8 +100,9 @@ def main(command_line: list[str] | None = None) -> None:
     print(text)
     kept = benchmark_runs.PROJECT / "data/08_reporting" / name
     kept.mkdir(parents=True, exist_ok=True)
+    (kept / "table.md").write_text(text + "\n")
     for folder in (kept, benchmark_runs.RESULTS) if options.write else (kept,):
-        keep(table, text, folder / f"{options.env}_{options.size}")
+        table.to_csv(folder / f"{options.env}_{options.size}.csv", index=False, float_format="%.6f")
 
 
 def run_to_the_test(trials: Sequence[Trial], num_jobs: int) -> None:
@@ -148,12 +148,6 @@ def percent(values: pd.Series) -> str:
     """The mean, and from two seeds on its 95 % interval."""
     interval = bootstrap_interval([100 * value for value in values])
     return f"{interval.mean:.1f}" + (f" [{interval.low:.1f}, {interval.high:.1f}]" if len(values) > 1 else "")
-
-
-def keep(table: pd.DataFrame, text: str, path: Path) -> None:
-    """Writes both beside each other."""
-    table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6f")
-    path.with_suffix(".md").write_text(text + "\n")
 
 
 if __name__ == "__main__":

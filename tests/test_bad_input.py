@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from autosimulate_pipeline.annotations.checking import check_dataset
 from autosimulate_pipeline.configuration import ConfigurationError, Parameters, check_parameters
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 from autosimulate_pipeline.simulators.photoreal.models import read_mesh
+from conftest import copied_project
 from test_configuration import changed, load
 from test_photoreal_models import write_textured
 from test_yolo_writing import image as yolo_image
@@ -196,11 +196,9 @@ COMMANDS: list[tuple[list[str], str]] = [
 
 
 @pytest.fixture
-def clone(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Conf of its own with malformed environments, to run in."""
-    for name in ("conf", "pyproject.toml", ".telemetry", "src"):
-        copy = shutil.copytree if (project / name).is_dir() else shutil.copy
-        copy(project / name, tmp_path / name)
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project with malformed environments, to run in."""
+    copied_project(tmp_path)
     for env, text in {
         "torn": "loop: {num_images: 8",
         "builds": "loop: !!python/object/apply:os.mkdir [pwned]",

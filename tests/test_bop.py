@@ -6,9 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
-import struct
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +20,10 @@ from scipy.spatial.transform import Rotation
 
 from autosimulate_pipeline.annotations import checked_files, read_bop, read_objects, split_by_blocks, write_bop
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Geometry
+from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED
+from bad_inputs import link_out, png_header
 
 LMO = Path(os.environ.get("AUTOSIMULATE_LMO", Path(__file__).parents[1] / "data" / "01_raw" / "lmo"))
-LMO_OBJECTS = {
-    1: "ape",
-    5: "can",
-    6: "cat",
-    8: "driller",
-    9: "duck",
-    10: "eggbox",
-    11: "glue",
-    12: "holepuncher",
-}
 needs_lmo = pytest.mark.skipif(
     not (LMO / "test").is_dir(), reason=f"LineMOD-Occluded is not at {LMO} (set AUTOSIMULATE_LMO)"
 )
@@ -358,19 +348,6 @@ def replace_file(name, content):
     return edit
 
 
-def png_header(width, height):
-    """A PNG that announces this many pixels and holds none."""
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", b"")
-    )
-
-
 def oversized(folder):
     with (folder / "000000" / "scene_gt.json").open("r+b") as file:
         file.truncate(200_000_001)
@@ -378,15 +355,6 @@ def oversized(folder):
 
 def second_scene(folder):
     shutil.copytree(folder / "000000", folder / "000001")
-
-
-def link_out(name):
-    def edit(folder):
-        path = folder / "000000" / name
-        path.rename(folder.parent / "outside")
-        path.symlink_to(folder.parent / "outside")
-
-    return edit
 
 
 GT, INFO, CAMERA = "scene_gt", "scene_gt_info", "scene_camera"
@@ -479,9 +447,9 @@ MALFORMED = {
         replace_file("rgb/000000.png", Image.new("I;16", (31, 20))),
         "rgb/000000.png must be of",
     ),
-    "a photograph outside": (link_out("rgb/000000.png"), "rgb/000000.png must stay inside"),
-    "a mask folder outside": (link_out("mask_visib"), "mask_visib/000000_000000.png must stay inside"),
-    "JSON outside": (link_out("scene_camera.json"), "scene_camera.json must stay inside"),
+    "a photograph outside": (link_out("000000/rgb/000000.png"), "rgb/000000.png must stay inside"),
+    "a mask folder outside": (link_out("000000/mask_visib"), "mask_visib/000000_000000.png must stay inside"),
+    "JSON outside": (link_out("000000/scene_camera.json"), "scene_camera.json must stay inside"),
 }
 
 
@@ -535,19 +503,20 @@ def test_blocks_by_hand_and_impossible_splits():
 
 @pytest.fixture(scope="module")
 def lmo():
-    return read_bop(LMO / "test" / "000002", LMO_OBJECTS)
+    return read_bop(LMO / "test" / "000002", LINEMOD_OCCLUDED)
 
 
 @needs_lmo
 def test_lmo_is_read(lmo):
-    assert len(lmo) == 100 and lmo.categories[3] == "driller" and lmo.object_ids[3] == 8
+    assert lmo.categories[3] == "driller" and lmo.object_ids[3] == 8
     assert all(image.image.shape == (480, 640, 3) for image in lmo.images)
     assert all(1 <= len(image.instance_categories) <= 8 and not image.instance_mask.any() for image in lmo.images)
     assert all(image.geometry.depth_mm is None and image.geometry.full_masks is None for image in lmo.images)
     assert {round(image.geometry.camera_matrix[0, 2], 4) for image in lmo.images} == {325.2611}
     fractions = np.concatenate([image.visible_fractions for image in lmo.images])
-    # Of 763 instances one is hidden and has no box; 24 others show less than a tenth.
-    assert len(fractions) == 762 and fractions.min() > 0 and np.count_nonzero(fractions < 0.1) == 24
+    assert fractions.min() > 0, "one that is hidden has no box and is left out"
+    if len(lmo) == 100:  # half of BOP's archive: of 763 instances one is hidden, 24 others show less than a tenth
+        assert len(fractions) == 762 and np.count_nonzero(fractions < 0.1) == 24
 
 
 @needs_lmo
@@ -558,7 +527,7 @@ def test_lmo_boxes_are_those_of_the_projected_models(lmo):
     pixel off, where with centres at (j, i) half of them are off.
     """
     vertices = {}
-    for object_id in LMO_OBJECTS:
+    for object_id in LINEMOD_OCCLUDED:
         mesh = trimesh.load(LMO / "models" / f"obj_{object_id:06d}.ply", process=False)
         vertices[object_id] = mesh.vertices[
             ConvexHull(mesh.vertices).vertices
@@ -584,8 +553,10 @@ def test_lmo_boxes_are_those_of_the_projected_models(lmo):
 
 @needs_lmo
 def test_lmo_is_split_between_runs_of_frames():
-    """The 100 images are ten runs of 10: 7 pairs of neighbours are parted, and 39 frames or more lie between each."""
+    """100 images in ten runs of 10: 7 pairs of neighbours are parted, and 39 frames or more lie between each."""
     ids = [int(path.stem) for path in (LMO / "test" / "000002" / "rgb").iterdir()]
+    if len(ids) != 100:
+        pytest.skip(f"holds for half of BOP's archive, 100 images in ten runs; there are {len(ids)}")
     validation, test = split_by_blocks(ids, 40, 10)
     assert (len(validation), len(test)) == (40, 60)
     ordered = np.array(sorted(ids))

@@ -130,14 +130,6 @@ def test_run_is_not_gone_on_with_under_other_settings(tmp_path: Path) -> None:
     check_run(tmp_path, "autosimulate", check_parameters(changed("parallel.num_workers", 1)))
 
 
-def test_kedro_run_says_it_in_one_line_without_a_traceback(project: Path, kedro: Kedro) -> None:
-    refused = kedro("--params", "loop.num_images=1,run=refused")
-    assert refused.returncode == 1
-    assert "error: loop.num_images: input should be greater than or equal to 2, got 1" in refused.stderr
-    assert "Traceback" not in refused.stdout + refused.stderr
-    assert not list((project / "data").glob("*/refused")), "nothing may be left behind"
-
-
 @pytest.mark.parametrize(
     ("annotations", "message"),
     [

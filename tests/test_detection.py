@@ -51,8 +51,8 @@ def test_detections_come_back_in_image_pixels_one_for_each_object():
     assert prediction.instance_categories == (1, 2, 1)
     assert prediction.instance_scores == pytest.approx((0.9, 0.7, 0.1))
     np.testing.assert_allclose(prediction.instance_boxes, [[10, 20, 30, 10], [0, 0, 20, 12], [0, 0, 20, 12]])
-    by_category = detections(torch.stack([corners, corners + 1], dim=1), scores, letterbox, score_threshold=0.5)
-    np.testing.assert_allclose(by_category.instance_boxes, [[10, 20, 30, 10], [2, 2, 20, 12]])
+    by_category = detections(torch.stack([corners, corners + 1], dim=1), scores, letterbox)
+    np.testing.assert_allclose(by_category.instance_boxes, [[10, 20, 30, 10], [2, 2, 20, 12], [0, 0, 20, 12]])
 
 
 def test_wrong_datasets_are_refused():

@@ -48,9 +48,8 @@ def nodes(distribution) -> tuple[Tensor, Tensor]:
     return torch.arange(len(distribution.values), dtype=torch.float64), distribution.weights()
 
 
-def test_table_and_union_hold_the_same_distributions():
+def test_every_distribution_has_an_example():
     assert EXAMPLES.keys() == DISTRIBUTIONS.keys()
-    assert {name: type(d) for name, d in product().parameters.items()} == DISTRIBUTIONS
 
 
 # Draws and scenes
@@ -263,7 +262,8 @@ def test_projection_lands_on_the_floored_simplex_at_the_nearest_point(point: lis
 
 
 def test_floor_gives_way_to_many_values():
-    assert project_on_floored_simplex(torch.arange(30.0, dtype=torch.float64)).tolist() == pytest.approx([1 / 30] * 30)
+    many = project_on_floored_simplex(torch.arange(30.0, dtype=torch.float64)).tolist()
+    assert many == pytest.approx([1 / 60] * 29 + [31 / 60]), "half the mass can still be learned"
 
 
 @given(
@@ -286,9 +286,8 @@ def test_update_ignores_a_constant_in_f_and_its_scale(scale: float, shift: float
     f = torch.randn(20, generator=generator(1), dtype=torch.float64)
 
     def updated(influences: Tensor) -> list[float]:
-        return list(
-            p.stepped(p.standardised_gradient(normalised_advantages(influences), draws), 2.0).entries().values()
-        )
+        advantages = normalised_advantages(influences)[:, None].expand_as(draws)
+        return list(p.stepped(p.standardised_gradient(advantages, draws), 2.0).entries().values())
 
     assert updated(scale * f + shift) == pytest.approx(updated(f), rel=1e-9)
 
@@ -353,7 +352,7 @@ def test_domain_randomisation_covers_every_range_and_learns_nothing():
     assert uniform.entries() == {}
     draws = uniform.sample(3, generator())
     assert uniform.score(draws).shape == (3, 0)
-    assert uniform.stepped(uniform.standardised_gradient(torch.ones(3), draws), 1.0) == uniform
+    assert uniform.stepped(uniform.standardised_gradient(torch.ones_like(draws), draws), 1.0) == uniform
     assert uniform.extremes() == product().extremes()
     assert uniform.parameters["bernoulli"].probability == 0.5
 

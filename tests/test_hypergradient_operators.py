@@ -154,6 +154,14 @@ def test_unsupported_operations_give_the_same_answer_as_supported_ones():
             torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)  # the last fallback is a difference
 
 
+def test_memory_that_runs_out_is_no_reason_for_another_way(problem: Problem) -> None:
+    def run_out(_theta: Tensor) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        jacobian_product(run_out, problem.weights)(problem.direction())
+
+
 def test_a_choice_is_kept_for_later_products(problem: Problem, caplog):
     product = jacobian_product(problem.outputs, problem.weights)
     with caplog.at_level(logging.DEBUG, logger="autosimulate_pipeline.hypergradient"):

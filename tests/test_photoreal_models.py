@@ -26,10 +26,10 @@ from autosimulate_pipeline.simulators.photoreal.models import (
     write_models,
 )
 from autosimulate_pipeline.simulators.photoreal.procedural_models import SCULPTURES, make_models
+from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED
 from autosimulate_pipeline.simulators.photoreal.surface_nets import extract_surface
 
 LMO = Path(os.environ.get("AUTOSIMULATE_LMO", Path(__file__).parents[1] / "data" / "01_raw" / "lmo"))
-LMO_OBJECTS = {1: "ape", 5: "can", 6: "cat", 8: "driller", 9: "duck", 10: "eggbox", 11: "glue", 12: "holepuncher"}
 IN_THIRD = (
     "from autosimulate_pipeline.simulators.photoreal.procedural_models import SCULPTURES, make_model; "
     "print(make_model(11, SCULPTURES[11]()).digest())"
@@ -310,7 +310,7 @@ def test_sculptures_survive_their_files_and_are_the_same_in_every_process(tmp_pa
     models = make_models()
     write_models(models, tmp_path / "models")
     names = {model.object_id: model.name for model in models}
-    assert names == LMO_OBJECTS
+    assert names == LINEMOD_OCCLUDED
     assert [model.digest() for model in read_models(tmp_path / "models", names)] == [m.digest() for m in models]
     printed = subprocess.run([sys.executable, "-c", IN_THIRD], check=True, capture_output=True, text=True).stdout
     assert printed.strip() == next(model.digest() for model in models if model.object_id == 11)
@@ -318,8 +318,8 @@ def test_sculptures_survive_their_files_and_are_the_same_in_every_process(tmp_pa
 
 @pytest.mark.skipif(not (LMO / "models").is_dir(), reason=f"LineMOD-Occluded is not at {LMO} (set AUTOSIMULATE_LMO)")
 def test_linemod_models_are_read_with_their_colours() -> None:
-    models = read_models(LMO / "models", LMO_OBJECTS)
-    assert [model.object_id for model in models] == list(LMO_OBJECTS)
+    models = read_models(LMO / "models", LINEMOD_OCCLUDED)
+    assert [model.object_id for model in models] == list(LINEMOD_OCCLUDED)
     for model in models:
         assert model.vertex_colours is not None and model.texture is None
         assert diameter(model.vertices_mm, model.name) == pytest.approx(model.diameter_mm, abs=1e-3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from autosimulate_pipeline import trial_runs
 from autosimulate_pipeline.grids import Grid, Trial, expand
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.trial_runs import run_trial, run_trials
-from conftest import PROJECT
+from conftest import copied_project
 
 SMALL = {"loop.num_iterations": 2, "loop.num_images": 4}
 
@@ -28,11 +27,7 @@ SMALL = {"loop.num_iterations": 2, "loop.num_images": 4}
 @pytest.fixture
 def trial(tmp_path: Path) -> Trial:
     """One whose `kedro run` ends at once."""
-    bootstrap_project(PROJECT)
-    for name in ("conf", "src"):
-        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", ".telemetry"):
-        shutil.copy(PROJECT / name, tmp_path)
+    bootstrap_project(copied_project(tmp_path))
     grid = Grid.model_validate({"parameters": SMALL, "grid": {"seed": [0]}})
     (made,) = expand(tmp_path, "tiny", grid, "smoke")
     return dataclasses.replace(made, arguments=["--help"])

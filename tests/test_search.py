@@ -15,7 +15,7 @@ from autosimulate_pipeline.hypergradient.implicit import (
     ImplicitProblem,
     validation_influences,
 )
-from autosimulate_pipeline.randomness import derive_generator
+from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import EvaluationReport
 from autosimulate_pipeline.search import (
     SEARCH_METHODS,
@@ -25,6 +25,7 @@ from autosimulate_pipeline.search import (
     build_search_method,
 )
 from autosimulate_pipeline.search.base import Influences, Observation, SearchMethod, SearchState
+from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.loop import run_loop
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
@@ -79,7 +80,7 @@ def test_seed_decides_what_is_proposed(name: str) -> None:
 @pytest.mark.parametrize("name", SEARCH_METHODS)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_objective_that_is_not_finite_does_not_end_a_search(name: str, bad: float) -> None:
-    """One failed training is one lost trial: the state still saves, and the next proposal is a distribution."""
+    """One such trial is a lost trial: the state still saves, and the next proposal is a distribution."""
     method = build(name, patience=5)
     state = method.init(START, 0)
     for loss, miou in ((1.0, 0.2), (bad, bad), (0.9, 0.3)):
@@ -202,7 +203,6 @@ def test_mode_paper_is_the_supplements_unless_conf_says_otherwise() -> None:
     for hypergradient in (HypergradientSettings(), HypergradientSettings(solver="conjugate_gradient")):
         method = build_search_method("autosimulate", LoopSettings(), SearchSettings(mode="paper"), hypergradient)
         state, _ = method.update(method.init(START, 0), observation)
-        assert state.distribution.annealed(1.0) == state.distribution
         assert state.distribution.parameters["square_x"].width == START.parameters["square_x"].width
     assert [(before, used.curvature, used.solver) for before, used in seen] == [
         (False, "hessian", "newton_cg"),
@@ -276,6 +276,37 @@ def test_parts_of_the_influence_add_up_to_it() -> None:
     torch.testing.assert_close(influences.values, whole.influences.double(), **tolerance)
     objects = sum(influences.credited_to(category) for category in (1, 2, 3)) - 2 * influences.parts[:, 0]
     torch.testing.assert_close(objects, influences.values)
+
+
+def test_validation_images_in_several_passes_give_the_same_influences_and_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator = ToySimulator()
+    model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
+    table = draw_scenes(START, 7, 0, "passes")
+    images = simulator.render(scenes_of(table), seeds_of(table))
+    weights = model.initial_weights(0)
+    at_once = influences_on(images, images, model, weights, HypergradientSettings()).values
+    report = evaluate(model, weights, images)
+    monkeypatch.setattr(type(model), "images_per_pass", 3)
+    in_passes = influences_on(images, images, model, weights, HypergradientSettings()).values
+    torch.testing.assert_close(in_passes, at_once, rtol=1e-3, atol=1e-4 * float(at_once.abs().max()))
+    assert evaluate(model, weights, images).loss == pytest.approx(report.loss, rel=1e-5)
+
+
+def test_frozen_weights_stay_in_every_iteration() -> None:
+    simulator = ToySimulator()
+    settings = TaskModelSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder_1",))
+    model = build_task_model(simulator.categories, settings)
+    table = draw_scenes(HIDDEN, 4, 0, "validation")
+    validation_set = simulator.render(scenes_of(table), seeds_of(table))
+    training = LoopTrainingSettings(first_epochs=1, epochs=1, retained=0.4)
+    method = build("frozen", num_iterations=2)
+    first, second = run_loop(method, START, simulator, model, validation_set, training)
+    start = model.initial_weights(derive_seed(0, "initial weights"))
+    for name, weight in start.items():
+        is_frozen = name.startswith("encoder_1")
+        assert torch.equal(first.weights[name], weight) == torch.equal(second.weights[name], weight) == is_frozen, name
 
 
 def test_frozen_weights_have_no_part_in_the_influences() -> None:

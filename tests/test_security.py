@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 from conftest import PROJECT
 
 TINY = (
@@ -89,16 +88,6 @@ def test_nothing_of_the_environment_is_kept(offline: str, project: Path) -> None
     assert len(files) > 20
     assert not [path for path in files if PRIVATE.encode() in path.read_bytes()]
     assert PRIVATE not in offline
-
-
-def test_a_password_of_mlflow_is_not_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    settings = TrackingSettings(tracking_uri=f"http://someone:{PRIVATE}@127.0.0.1:9")
-    Tracker(settings, tmp_path, "run", tmp_path / "mlflow_run_id", {"seed": 0}, {}).finish("FINISHED")
-    assert "MLflow is away" in caplog.text and PRIVATE not in caplog.text
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_worker_and_two_give_the_same_bytes(offline: str, project: Path) -> None:

@@ -90,3 +90,4 @@ def test_a_server_that_is_not_there_is_told_once_and_without_its_password(
     assert record.message.startswith("MLflow is away") and "127.0.0.1" in record.message
     assert record.message.endswith("The run goes on; the same command tells MLflow later what it has missed.")
     assert "secret" not in caplog.text
+    assert list(tmp_path.iterdir()) == []

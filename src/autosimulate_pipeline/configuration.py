@@ -203,7 +203,7 @@ def _complaint(error: ErrorDetails, block: str, file: str) -> str:
 
 
 def default_run_name(pipeline: str, env: str | None, runtime_params: dict[str, Any]) -> str:
-    """A name that tells runs apart: `autosimulate`, `smoke-frozen`, `autosimulate-seed=1-loop.num_images=8`."""
+    """A name that tells runs apart: `autosimulate`, `smoke-frozen`, `autosimulate-loop.num_images=8-seed=1`."""
     overrides = [f"{key}={value}" for key, value in sorted(_flattened(runtime_params)) if key != "run"]
     name = "-".join([*([env] if env and env not in ("base", "local") else []), pipeline, *overrides])
     if len(name) > MAX_RUN_NAME:  # file systems end at 255

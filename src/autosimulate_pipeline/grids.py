@@ -149,7 +149,7 @@ def expand(project: Path, name: str, grid: Grid, env: str | None) -> list[Trial]
         parameters = check_parameters(load_conf(project, env, "parameters", overrides))
         loop = parameters.loop
         if loop.max_images is not None and "loop.num_iterations" not in overrides:
-            overrides["loop.num_iterations"] = max(1, loop.max_images // loop.num_images)
+            overrides["loop.num_iterations"] = loop.max_images // loop.num_images
             parameters = check_parameters(load_conf(project, env, "parameters", overrides))
         check_run(run_folder(project, "08_reporting", run), grid.pipeline, parameters)
         params = ",".join(_override(*item) for item in overrides.items())

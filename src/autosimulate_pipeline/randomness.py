@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -16,3 +18,11 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
 def derive_generator(seed: int, *purpose: str | int) -> torch.Generator:
     """A CPU generator seeded with `derive_seed`."""
     return torch.Generator().manual_seed(derive_seed(seed, *purpose))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """The global CPU generator draws by this seed, and afterwards as if nothing had been; CUDA's are left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from autosimulate_pipeline.distributions.base import Value
 from autosimulate_pipeline.distributions.discrete import (
-    PROBABILITY_FLOOR,
     Discrete,
     means_by_value,
     one_hot,
     over,
+    probability_floor,
     project_on_floored_simplex,
 )
 
@@ -70,7 +70,7 @@ class Categorical(Discrete):
         """Itself with p ∝ −log(1 − u), above the floor: Dirichlet(1, …, 1) for a uniform u."""
         shares = -torch.log1p(-point.clamp(1e-9, 1 - 1e-9))
         weight, num_values = shares / shares.sum(), len(self.values)
-        floor = min(PROBABILITY_FLOOR, 1 / num_values)
+        floor = probability_floor(num_values)
         return self._at(floor + (1 - num_values * floor) * weight)
 
     def uniform(self) -> Categorical:

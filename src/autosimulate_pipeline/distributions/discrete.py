@@ -72,13 +72,18 @@ def over(numerator: Tensor, probabilities: Tensor) -> Tensor:
     return numerator / probabilities.clamp(min=_TINY)
 
 
-def project_on_floored_simplex(point: Tensor, floor: float = PROBABILITY_FLOOR) -> Tensor:
-    """The nearest p with Σp = 1 and every p_i ≥ floor (or 1/n where n · floor > 1), shape (n,).
+def probability_floor(num_values: int) -> float:
+    """The floor of one of so many probabilities: of more than ten values it leaves half the mass to be learned."""
+    return min(PROBABILITY_FLOOR, 0.5 / num_values)
+
+
+def project_on_floored_simplex(point: Tensor) -> Tensor:
+    """The nearest p with Σp = 1 and every p_i at its floor or above, shape (n,).
 
     Euclidean projection by sorting (Duchi et al., ICML 2008). Adding a constant to `point` changes nothing, so a
     gradient needs no projection on the tangent of the simplex.
     """
-    floor = min(floor, 1 / len(point))
+    floor = probability_floor(len(point))
     mass = 1 - len(point) * floor
     descending = point.sort(descending=True).values
     thresholds = (descending.cumsum(0) - mass) / torch.arange(1, len(point) + 1, dtype=point.dtype)

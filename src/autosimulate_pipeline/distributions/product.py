@@ -102,14 +102,13 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         """The gradient in units of each score's standard deviation, shape (num_parameters,).
 
         Args:
-            advantages: of each draw, shape (K,), or of each draw and parameter, in the shape of the draws.
+            advantages: of each draw and parameter, in the shape of the draws.
             draws: shape (K, num_dims).
         """
-        by_column = advantages.to(draws) if advantages.dim() == 2 else advantages.to(draws)[:, None].expand_as(draws)
         learned = self._learned
         gradients = (
             learned[name].standardised_gradient(advantage, column)
-            for (name, _, column), advantage in zip(self._columns(draws), by_column.unbind(1), strict=True)
+            for (name, _, column), advantage in zip(self._columns(draws), advantages.to(draws).unbind(1), strict=True)
             if name in learned
         )
         return torch.cat([draws.new_empty(0), *gradients])

@@ -56,7 +56,7 @@ def median_cost(reached: Sequence[float | None], spent: Sequence[float]) -> str:
     if not reached:
         raise ValueError("reached must have at least one run, got none")
     ordered = sorted((np.inf if cost is None else cost) for cost in reached)
-    middle = ordered[len(ordered) // 2]
+    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
     if np.isfinite(middle):
         return f"{middle:.0f}"
     censored = [end for cost, end in zip(reached, spent, strict=True) if cost is None]

@@ -84,6 +84,7 @@ def first_supported(ways: Mapping[str, Callable[[], Product]]) -> Product:
 
     Raises:
         RuntimeError, NotImplementedError: what the last way raised, if none works.
+        torch.OutOfMemoryError: at once, whichever way meets it.
     """
     chosen: list[Product] = []
 
@@ -95,6 +96,8 @@ def first_supported(ways: Mapping[str, Callable[[], Product]]) -> Product:
             try:
                 candidate = build()
                 image = candidate(direction)
+            except torch.OutOfMemoryError:  # a RuntimeError, but another way would hide it
+                raise
             except (NotImplementedError, RuntimeError) as error:
                 logger.debug("%s does not work here: %s", name, str(error).partition("\n")[0])
             else:

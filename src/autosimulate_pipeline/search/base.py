@@ -1,7 +1,9 @@
 """What every search method is: pure functions over a state that can be saved, and what it is told.
 
 state = method.init(start, seed)
-while not state.is_finished:
+for _ in range(loop.num_iterations):
+    if state.is_finished:                           # stopped before
+        break
     distribution = method.propose(state)            # p_ψ to draw the next scenes from
     ...                                             # render, train, evaluate
     state, report = method.update(state, observation)

@@ -39,9 +39,8 @@ class OptunaSearch(TrialSearch):
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study = optuna.create_study(
-                direction="maximize", sampler=self.sampler(derive_seed(state.seed, self.name, state.iteration) % 2**32)
-            )
+            sampler = self.sampler(derive_seed(state.seed, self.name, state.iteration))
+            study = optuna.create_study(direction="maximize", sampler=sampler)
             for trial in state.trials:
                 if trial.reward is not None:
                     params = dict(zip(cube, trial.point, strict=True))

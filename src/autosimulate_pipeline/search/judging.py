@@ -13,5 +13,6 @@ from autosimulate_pipeline.task_models import TaskModel, Weights, on_device
 def evaluate(task_model: TaskModel, weights: Weights, dataset: AnnotatedDataset) -> EvaluationReport:
     """Loss, mAP and mIoU of the weights on the dataset."""
     batch = task_model.prepare(dataset)
-    losses = task_model.per_image_losses(on_device(weights, batch.images.device), batch)
-    return evaluation_report(task_model.predict(weights, dataset), losses.cpu(), dataset)
+    weights = on_device(weights, batch.images.device)
+    losses = [task_model.per_image_losses(weights, part) for part in batch.split(task_model.images_per_pass)]
+    return evaluation_report(task_model.predict(weights, dataset), torch.cat(losses).cpu(), dataset)

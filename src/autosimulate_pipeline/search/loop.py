@@ -30,6 +30,7 @@ from autosimulate_pipeline.task_models import (
     Weights,
     fit,
     shrunk_and_perturbed,
+    split_frozen,
     starting_weights,
     training_batch,
 )
@@ -130,7 +131,8 @@ def fit_iteration(
     settings = training.model_copy(update={"epochs": num_epochs(state, training)})
     images: tuple[AnnotatedImage, ...] = tuple(image for dataset in datasets for image in dataset.images)
     fresh = starting_weights(task_model, derive_seed(state.seed, "initial weights", state.iteration), pretrained)
-    start = shrunk_and_perturbed(weights, fresh, 0.0 if from_scratch else training.retained)
+    trained, _ = split_frozen(task_model, weights)
+    start = weights | shrunk_and_perturbed(trained, fresh, 0.0 if from_scratch else training.retained)
     dataset = AnnotatedDataset(task_model.categories, images)
     batch = training_batch(task_model, dataset, settings, derive_seed(state.seed, "variants", state.iteration))
     generator = derive_generator(state.seed, "training", state.iteration)

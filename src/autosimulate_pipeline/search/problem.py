@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.search.base import Influences
-from autosimulate_pipeline.task_models import TaskModel, Weights, on_device, ravel, split_frozen, unravel
+from autosimulate_pipeline.task_models import Batch, TaskModel, Weights, on_device, ravel, split_frozen, unravel
 
 
 def influences_on(
@@ -24,15 +26,26 @@ def influences_on(
     def at(theta: Tensor) -> Weights:
         return frozen | unravel(theta, trained)
 
+    def losses_of(theta: Tensor, images: Batch) -> Tensor:
+        return task_model.per_image_losses(at(theta), images)
+
     def outputs(theta: Tensor) -> Tensor:
         return task_model.outputs(at(theta), batch)
 
     def losses_of_outputs(values: Tensor) -> Tensor:
         return task_model.losses_of_outputs(values, batch)
 
+    def validation_loss(theta: Tensor) -> Tensor:
+        parts = validation.split(task_model.images_per_pass)
+        if len(parts) == 1:
+            return losses_of(theta, validation).mean()
+        # The graph of one part at a time: each is computed again when its gradient is.
+        kept = [checkpoint(losses_of, theta, part, use_reentrant=False, preserve_rng_state=False) for part in parts]
+        return torch.cat(kept).mean()
+
     problem = ImplicitProblem(
         per_sample_losses=lambda theta: task_model.loss_parts_of_outputs(outputs(theta), batch),
-        validation_loss=lambda theta: task_model.per_image_losses(at(theta), validation).mean(),
+        validation_loss=validation_loss,
         outputs=outputs,
         losses_of_outputs=losses_of_outputs,
     )

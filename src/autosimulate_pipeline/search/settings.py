@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autosimulate_pipeline.task_models import TrainingSettings
 
@@ -26,6 +26,14 @@ class LoopSettings(BaseModel):
     patience: int | None = Field(
         None, ge=1, description="stop after so many iterations in a row without a better validation loss"
     )
+
+    @model_validator(mode="after")
+    def _budget_pays_an_iteration(self) -> LoopSettings:
+        if self.max_images is not None and self.max_images < self.num_images:
+            raise ValueError(
+                f"loop.max_images must be at least loop.num_images ({self.num_images}), got {self.max_images}"
+            )
+        return self
 
 
 class LoopTrainingSettings(TrainingSettings):

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from autosimulate_pipeline.randomness import seeded
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, visible_instances
 from autosimulate_pipeline.task_models.base import Batch, TaskModel
 from autosimulate_pipeline.task_models.training import TrainingSettings
@@ -28,8 +29,7 @@ def augmented(dataset: AnnotatedDataset, num_copies: int, seed: int) -> Annotate
     crop's border, and depth and poses are lost.
     """
     images = list(dataset.images)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # torchvision's transforms draw from the global generator
+    with seeded(seed):  # torchvision's transforms draw from the global generator
         images += [_variant(image) for _ in range(num_copies - 1) for image in dataset.images]
     return dataclasses.replace(dataset, images=tuple(images))
 

@@ -34,6 +34,12 @@ class Batch:
         """The batch of those images, in the order of `indices`."""
         return Batch(self.images[indices], self.targets[indices])
 
+    def split(self, size: int) -> list[Batch]:
+        """Batches of at most `size` images, in order."""
+        return [
+            Batch(*pair) for pair in zip(torch.split(self.images, size), torch.split(self.targets, size), strict=True)
+        ]
+
 
 class TaskModel(Protocol):
     """A network family with its loss.
@@ -46,6 +52,10 @@ class TaskModel(Protocol):
     @property
     def categories(self) -> tuple[str, ...]:
         """Object categories; in outputs and loss parts background stands in front of them."""
+
+    @property
+    def images_per_pass(self) -> int:
+        """How many images at most are in memory where all can be taken one after the other."""
 
     @property
     def frozen(self) -> tuple[str, ...]:

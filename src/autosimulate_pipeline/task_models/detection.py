@@ -62,11 +62,14 @@ def prepare_images(dataset: AnnotatedDataset, input_size: int, device: torch.dev
     return images.to(device), letterboxes
 
 
+_MIN_SCORE = 0.01
+"""Of a detection; what scores less adds nothing to average precision but time."""
+
+
 def detections(
     boxes: Tensor,
     scores: Tensor,
     letterbox: Letterbox,
-    score_threshold: float = 0.01,
 ) -> Prediction:
     """What is left of scored boxes after non-maximum suppression within each category, in the image's own pixels.
 
@@ -76,7 +79,7 @@ def detections(
     """
     from torchvision.ops import batched_nms  # torchvision takes seconds to import, and only detectors need it
 
-    candidates, categories = (scores > score_threshold).nonzero(as_tuple=True)
+    candidates, categories = (scores > _MIN_SCORE).nonzero(as_tuple=True)
     chosen = boxes[candidates, categories] if boxes.ndim == 3 else boxes[candidates]
     confidences = scores[candidates, categories]
     kept = batched_nms(chosen.float(), confidences.float(), categories, NMS_IOU)[:MAX_DETECTIONS]

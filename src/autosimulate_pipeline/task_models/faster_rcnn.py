@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
+from autosimulate_pipeline.randomness import seeded
 from autosimulate_pipeline.records import AnnotatedDataset, Prediction
 from autosimulate_pipeline.task_models import faster_rcnn_networks as networks
 from autosimulate_pipeline.task_models.base import Batch, Weights, on_device
@@ -40,7 +41,6 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet'
 _ANCHOR_SCALES, _REGION_SCALES = (1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0)  # of box codes, as torchvision's
 _REGION_IOU = 0.5  # from which on a region is labelled with what it overlaps
 _BETA = 1 / 9  # where smooth L1 turns from square to linear
-_PREDICTION_BATCH_SIZE = 16
 
 
 class _Outputs(NamedTuple):
@@ -70,6 +70,8 @@ class FasterRCNNModel:
     Raises:
         ValueError: if `pretrained` is not of this network, or `num_regions` is no multiple of 4.
     """
+
+    images_per_pass = 16
 
     def __init__(
         self,
@@ -106,8 +108,7 @@ class FasterRCNNModel:
 
         Equal for equal seeds; no global generator moves.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             network = networks.build(self._build_network, self._pretrained)
         fresh = {name: weight.detach().to(self._device) for name, weight in network.state_dict().items()}
         return fresh | {name: weight.clone() for name, weight in self._pretrained.items()}
@@ -154,8 +155,8 @@ class FasterRCNNModel:
         weights = on_device(weights, self._device)
         images, letterboxes = prepare_images(dataset, self._input_size, self._device)
         predictions: list[Prediction] = []
-        for start in range(0, len(images), _PREDICTION_BATCH_SIZE):
-            features = self._features(weights, images[start : start + _PREDICTION_BATCH_SIZE])
+        for start in range(0, len(images), self.images_per_pass):
+            features = self._features(weights, images[start : start + self.images_per_pass])
             for index, regions in enumerate(self._proposals(*self._first_stage(weights, features))):
                 of_image = {name: feature[index : index + 1] for name, feature in features.items()}
                 logits, codes = self._second_stage(weights, of_image, regions[None])

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from autosimulate_pipeline.randomness import seeded
 from autosimulate_pipeline.records import AnnotatedDataset, Prediction
 from autosimulate_pipeline.task_models.base import Batch, Weights, on_device
-
-_PREDICTION_BATCH_SIZE = 32
 
 
 class SegmentationModel:
@@ -31,6 +30,8 @@ class SegmentationModel:
     score is the mean softmax probability of the category over its pixels. Touching or repeated objects of one
     category therefore count as one instance, which lowers mAP and leaves mIoU as it is.
     """
+
+    images_per_pass = 32
 
     def __init__(
         self,
@@ -54,8 +55,7 @@ class SegmentationModel:
 
     def initial_weights(self, seed: int) -> Weights:
         """Untrained weights on the model's device, equal for equal seeds; no global generator moves."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             network = self._build_network()
         return {name: weight.detach().to(self._device) for name, weight in network.named_parameters()}
 
@@ -96,7 +96,7 @@ class SegmentationModel:
         if not len(dataset):
             return []
         weights = on_device(weights, self._device)
-        batches = torch.split(self._prepare_images(dataset), _PREDICTION_BATCH_SIZE)
+        batches = torch.split(self._prepare_images(dataset), self.images_per_pass)
         logits = torch.cat([self._logits(weights, images).cpu() for images in batches])
         return [
             _prediction(functional.interpolate(image_logits[None], size=image.instance_mask.shape, mode="bilinear")[0])

@@ -38,6 +38,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
+from autosimulate_pipeline.randomness import seeded
 from autosimulate_pipeline.records import AnnotatedDataset, Prediction
 from autosimulate_pipeline.task_models.base import Batch, Weights, on_device
 from autosimulate_pipeline.task_models.detection import detections, prepare_detection, prepare_images
@@ -54,7 +55,6 @@ With 0.5, a network that had fit four images still detected boxes beside the rig
 
 _STRIDES = (32, 16, 8)
 _MAX_LOG_SCALE = 8.0
-_PREDICTION_BATCH_SIZE = 8
 
 
 class _Boxes(NamedTuple):
@@ -93,6 +93,8 @@ class YoloModel:
         ValueError: if a size, an anchor, or a pretrained weight's name or shape is wrong.
     """
 
+    images_per_pass = 8
+
     def __init__(
         self,
         categories: tuple[str, ...],
@@ -129,8 +131,7 @@ class YoloModel:
 
         Equal for equal seeds; no global generator moves.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             network = self._build_network()
         fresh = {name: weight.detach().to(self._device) for name, weight in network.named_parameters()}
         return fresh | {name: weight.clone() for name, weight in self._pretrained.items()}
@@ -171,7 +172,7 @@ class YoloModel:
             return []
         weights = on_device(weights, self._device)
         images, letterboxes = prepare_images(dataset, self._input_size, self._device)
-        outputs = torch.cat([self._outputs(weights, part) for part in torch.split(images, _PREDICTION_BATCH_SIZE)])
+        outputs = torch.cat([self._outputs(weights, part) for part in torch.split(images, self.images_per_pass)])
         corners, scores = self._corners(outputs), outputs[..., 4:5].sigmoid() * outputs[..., 5:].sigmoid()
         return [detections(*of_image) for of_image in zip(corners, scores, letterboxes, strict=True)]
 

@@ -21,7 +21,7 @@ from autosimulate_pipeline.simulators.rendering.engines import START_SECONDS, En
 
 
 class RayEngine(Engine):
-    """The CPUs of a Ray cluster, a worker on each, or of a local one on the loopback interface.
+    """The CPUs of a Ray cluster, a worker on each, or of a local one, which listens on all interfaces.
 
     Args:
         address: auto or HOST:6379 on a machine of the cluster, ray://HOST:10001 from outside.
