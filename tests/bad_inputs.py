@@ -268,6 +268,10 @@ COCO: dict[str, tuple[Edit, str]] = {
     "an outline without end": (annotation("segmentation", [ZIGZAG]), "a polygon's outline must be at most 2480 pixels"),
     "a bomb": (content("images/000000.png", png_header(60000, 60000)), "000000.png must be a PNG or JPEG image"),
     "a large image": (content("images/000000.png", png_header(13000, 13000)), "000000.png must be at most 8192 px"),
+    "an image of 16 bits": (
+        lambda folder: Image.new("I;16", (31, 20)).save(folder / "images/000000.png"),
+        "000000.png must have 8 bits a channel, got Pillow's mode I;16",
+    ),
     "an image cut off": (content("images/000000.png", png_header(31, 20)), "000000.png must be a PNG or JPEG image"),
     "a GIF": (
         lambda folder: Image.new("P", (31, 20)).save(folder / "images/000000.png", format="GIF"),

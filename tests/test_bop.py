@@ -190,7 +190,7 @@ NOT_WRITABLE = {
     "no geometry": (lambda: replaced(geometry=None), "image 1 must have geometry"),
     "depth in some images": (lambda: replaced(depth_mm=None), "depth_mm must be there in all images or in none"),
     "full masks in some": (lambda: replaced(full_masks=None), "full_masks must be there in all images or in none"),
-    "a depth too far": (lambda: replaced(depth_mm=np.full((33, 17), 7000, np.float32)), "depth_mm .* 6553.5 .* 7000"),
+    "a depth too far": (lambda: replaced(depth_mm=np.full((33, 17), 70000, np.float32)), "depth_mm .* 65535 .* 70000"),
     "a depth behind": (
         lambda: replaced(depth_mm=np.full((33, 17), -1, np.float32)),
         "image 1: depth_mm must be from 0",
@@ -220,6 +220,17 @@ def test_what_bop_cannot_hold_is_refused_before_anything_is_written(tmp_path, na
     with pytest.raises(ValueError, match=message) as refusal:
         write_bop(make(), tmp_path / "dataset")
     assert "\n" not in str(refusal.value) and not (tmp_path / "dataset").exists()
+
+
+def test_depth_of_far_things_is_kept_to_a_millimetre(tmp_path):
+    dataset = replaced(depth_mm=np.linspace(0, 20000, 33 * 17, dtype=np.float32).reshape(33, 17))
+    write_bop(dataset, tmp_path / "far")
+    cameras = json.loads((tmp_path / "far/000000/scene_camera.json").read_text())
+    assert [cameras[number]["depth_scale"] for number in "012"] == [0.1, 1.0, 0.1]
+    again = read_bop(tmp_path / "far", OBJECTS)
+    np.testing.assert_allclose(
+        again.images[1].geometry.depth_mm, dataset.images[1].geometry.depth_mm, rtol=0, atol=0.505
+    )
 
 
 def test_without_masks_and_depth_the_boxes_are_left(copied):

@@ -37,6 +37,7 @@ from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset
 from autosimulate_pipeline.grids import load_conf
 from autosimulate_pipeline.hooks import MemoryHook
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
+from autosimulate_pipeline.provenance import digest
 from autosimulate_pipeline.records import (
     AnnotatedDataset,
     AnnotatedImage,
@@ -264,6 +265,23 @@ def test_what_mlflow_has_missed_is_told_by_the_same_command(
     assert points(toy_project / "away", "missed") == [(0, 1), (1, 1)]
     assert points(toy_project / "away", "missed", "test/mIoU/learned") == [(0, 1)]
     (toy_project / "conf/toy/mlflow.yml").unlink()
+
+
+def test_a_run_whose_first_start_failed_tells_of_what_it_read_at_last(
+    toy_project: Path, kedro_run: Command, tmp_path: Path
+) -> None:
+    images = ToySimulator().render([{}], [0])
+    for name in ("validation", "test"):
+        write_coco(images, tmp_path / name)
+    labels = tmp_path / "validation/annotations.json"
+    whole_labels = labels.read_text()
+    labels.write_text(whole_labels.replace('"square"', '"sqare"'))
+    folders = [f"reference_data.{name}_folder={tmp_path / name}" for name in ("validation", "test")]
+    assert "sqare" in error_of(kedro_run("run=mended", *folders))
+    labels.write_text(whole_labels)
+    assert kedro_run("run=mended", *folders).exit_code == 0
+    told = (toy_project / "data/08_reporting/mended/provenance.json").read_text()
+    assert digest(tmp_path / "validation") in told
 
 
 @pytest.fixture

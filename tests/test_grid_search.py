@@ -155,6 +155,17 @@ def test_progress_of_a_grid_counts_the_iterations_that_are_missing(
     assert second.startswith("trials: 2 of 3 iterations, ")
 
 
+def test_a_trial_is_finished_when_all_its_reports_are_there(folder: Path) -> None:
+    (trial,) = trials_of(folder, {"parameters": SMALL, "grid": {"seed": [0]}})
+    made = [trial.file("07_model_output", f"{name}.json") for name in ("validation_report_000", "state_002")]
+    made[0].parent.mkdir(parents=True)
+    for file in made:
+        file.touch()
+    assert not trial.is_finished, "one was damaged, and deleted"
+    trial.file("07_model_output", "validation_report_001.json").touch()
+    assert trial.is_finished
+
+
 def test_search_is_judged_by_what_it_arrived_at() -> None:
     reports = [EvaluationReport(map=mean_ap, miou=miou) for mean_ap, miou in [(0.5, 0.1), (0.1, 0.6), (0.2, 0.4)]]
     search = SearchSettings.model_validate({"lts": {"num_datasets": 2}, "trials": {"objective": "miou"}})

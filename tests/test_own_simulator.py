@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from joblib.externals.loky import get_reusable_executor
+from pydantic import BaseModel
 
 from autosimulate_pipeline.configuration import ConfigurationError, ProjectConfigLoader, check_parameters
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings
 from autosimulate_pipeline.records import ignore_progress
 from autosimulate_pipeline.simulators import ParallelSettings, build_simulator
+from autosimulate_pipeline.simulators.base import owners_by_prefix
 from autosimulate_pipeline.simulators.own import render_job
 from conftest import PROJECT
 
@@ -49,6 +51,7 @@ class NoMethod(SceneRenderer): categories, scene_model = ("ball",), SceneParamet
 class NoCategories(Right): categories = ()
 class OneText(Right): categories = "ball"
 class Twice(Right): categories = ("ball", "ball")
+class TooMany(Right): categories = tuple(map(str, range(256)))
 class OtherModel(Right): scene_model = BaseModel
 class Unowned(Right): owners = {"ball_x": "ball"}
 class Refusing(Right):
@@ -108,6 +111,15 @@ def load(conf: Path, env: str) -> dict[str, Any]:
     )
     parameters: dict[str, Any] = loader["parameters"]
     return parameters
+
+
+def test_owner_of_a_parameter_is_the_category_with_the_longest_name_that_fits() -> None:
+    class Toys(BaseModel):
+        toy_x: float = 0
+        toy_car_x: float = 0
+
+    for categories in (("toy", "toy_car"), ("toy_car", "toy")):
+        assert owners_by_prefix(Toys, categories) == {"toy_x": "toy", "toy_car_x": "toy_car"}
 
 
 def test_template_renders_in_workers_what_it_renders_here_in_the_order_of_the_scenes() -> None:
@@ -187,6 +199,7 @@ def test_malformed_image_is_refused_in_one_line(kind: str, complaint: str) -> No
         ({"type": "own_mistakes:NoCategories"}, "simulator.type: own_mistakes:NoCategories: categories must be"),
         ({"type": "own_mistakes:OneText"}, "simulator.type: own_mistakes:OneText: categories must be"),
         ({"type": "own_mistakes:Twice"}, "simulator.type: own_mistakes:Twice: categories must be"),
+        ({"type": "own_mistakes:TooMany"}, "own_mistakes:TooMany: categories must be at most 255, got 256"),
         ({"type": "own_mistakes:OtherModel"}, "simulator.type: own_mistakes:OtherModel: scene_model must be a class"),
         ({"type": "own_mistakes:Unowned"}, "simulator.type: own_mistakes:Unowned: owners must pair a scene parameter"),
         ({"type": "own_mistakes:Refusing"}, "simulator.options: own_mistakes:Refusing: OSError: no mesh"),

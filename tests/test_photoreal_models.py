@@ -141,6 +141,16 @@ def test_changed_file_is_read_anew(tmp_path: Path) -> None:
     assert np.ptp(read_mesh(path, 1, "cube", 1).vertices_mm) == 50
 
 
+def test_vertices_of_no_face_are_left_out(tmp_path: Path) -> None:
+    box = trimesh.creation.box((20, 20, 20))
+    vertices = np.concatenate([[[300.0, 0, 0]], box.vertices])
+    mesh = trimesh.Trimesh(vertices, box.faces + 1, process=False)
+    (tmp_path / "mesh.ply").write_bytes(mesh.export(file_type="ply"))
+    model = read_mesh(tmp_path / "mesh.ply", 1, "cube", 1)
+    assert model.vertices_mm.shape == (8, 3) and np.ptp(model.vertices_mm, axis=0).tolist() == [20, 20, 20]
+    np.testing.assert_allclose(model.vertices_mm[model.faces], box.vertices[box.faces])
+
+
 def one_line(error: BaseException) -> str:
     assert "\n" not in str(error)
     return str(error)

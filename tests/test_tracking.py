@@ -91,3 +91,24 @@ def test_a_server_that_is_not_there_is_told_once_and_without_its_password(
     assert record.message.endswith("The run goes on; the same command tells MLflow later what it has missed.")
     assert "secret" not in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_mlflow_would_refuse_are_told_cleaned(tracked: Path) -> None:
+    tracker = track(tracked, "colours")
+    values = {"images_rendered": 4.0, "psi/sky/#c0392b": 0.5, "psi/sky/../hdri/noon.exr": 0.5}
+    assert tracker.log_metrics(values, 0)
+    for name in ("images_rendered", "psi/sky/_c0392b", "psi/sky/hdri/noon.exr"):
+        assert points(tracked, "colours", name) == [(0, 1)]
+
+
+def test_a_start_that_failed_under_other_settings_gives_way_to_the_next(tracked: Path) -> None:
+    def started(**parameters: int) -> str:
+        Tracker(TrackingSettings(), tracked, "tried", tracked / "tried", parameters, {}).finish("FAILED")
+        return (tracked / "tried").read_text()
+
+    first = started(seed=0, **{"parallel.num_workers": 1})
+    assert started(seed=0, **{"parallel.num_workers": 2}) == first, "the number of workers may change"
+    second = started(seed=1, **{"parallel.num_workers": 2})
+    client = MlflowClient(f"sqlite:///{tracked}/mlflow.db")
+    (kept,) = (run for run in client.search_runs(["1"]) if run.info.run_name == "tried")
+    assert kept.info.run_id == second != first and kept.data.params["seed"] == "1"

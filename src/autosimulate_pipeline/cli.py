@@ -17,10 +17,12 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
 from kedro.io import DatasetError
+from kedro.utils import find_kedro_project
 from rich.markup import escape
 
+from autosimulate_pipeline.annotations.checking import check_dataset
 from autosimulate_pipeline.atomic import DamagedFileError, replacing
-from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, run_folder
+from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, pipeline_name, run_folder
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
 from autosimulate_pipeline.progress import be_quiet, display, errors
 
@@ -42,14 +44,13 @@ def run_pipeline(**options: Any) -> None:
     pipeline, params = options.pop("pipeline", None), dict(options["params"] or {})
     if pipeline:  # Kedro warns that --pipeline is old; here both spellings are welcome
         options["pipelines"] = [pipeline]
-    name = "+".join(options["pipelines"] or ["autosimulate"]).replace("__default__", "autosimulate")
     options["env"] = options["env"] or os.environ.get("KEDRO_ENV")  # as Kedro does, so that the run is named after it
-    params.setdefault("run", default_run_name(name, options["env"], params))
+    params.setdefault("run", default_run_name(pipeline_name(options["pipelines"]), options["env"], params))
     options["params"] = params
-    record = run_folder(Path.cwd(), "08_reporting", str(params["run"])) / RECORD_NAME
+    record = run_folder(this_project(), "08_reporting", str(params["run"])) / RECORD_NAME
     if not any(options[choice] for choice in NODE_CHOICES):
         options["only_missing_outputs"] = True
-    with failing_in_one_line(record), stopped_by_sigterm():
+    with failing_in_one_line(record.parent.name, record), stopped_by_sigterm():
         kedro_run.callback(  # type: ignore[misc]  # click knows it may be None; Kedro's is not
             pipeline="", **options
         )
@@ -73,8 +74,9 @@ def grid_search(name: str, jobs: int | None, quiet: bool, env: str | None) -> No
     if quiet:
         be_quiet()
     env = env or os.environ.get("KEDRO_ENV")  # as `kedro run` does: the trials inherit it
-    with failing_in_one_line(Path("data")), stopped_by_sigterm():
-        sys.exit(not run_grid(Path.cwd(), name, env, jobs or len(os.sched_getaffinity(0))))
+    project = this_project()
+    with failing_in_one_line(f"grid-{name}", project / "data"), stopped_by_sigterm():
+        sys.exit(not run_grid(project, name, env, jobs or len(os.sched_getaffinity(0))))
 
 
 @cli.command("new-simulator")
@@ -88,7 +90,7 @@ def new_simulator(name: str, external: bool) -> None:
     from autosimulate_pipeline.simulators.scaffold import new_simulator as write_files
 
     try:
-        written = write_files(Path.cwd(), name, external=external)
+        written = write_files(this_project(), name, external=external)
     except (ValueError, OSError) as failure:
         raise click.ClickException(str(failure)) from None
     click.echo(f"wrote {' and '.join(map(str, written))}; to run it: kedro run --env {name}")
@@ -98,8 +100,6 @@ def new_simulator(name: str, external: bool) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 def validate_dataset(folder: Path) -> None:
     """Check that FOLDER keeps the rules of its format (COCO, YOLO or BOP), and tell what it holds."""
-    from autosimulate_pipeline.annotations.checking import check_dataset  # pycocotools is slow to import
-
     try:
         click.echo(str(check_dataset(folder)))
     except (ValueError, OSError) as failure:
@@ -113,29 +113,34 @@ def validate_dataset(folder: Path) -> None:
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("data/08_reporting/comparison.html"),
-    show_default=True,
-    help="The page.",
+    help="The page; by default data/08_reporting/comparison.html.",
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-def report(output: Path, runs: tuple[str, ...]) -> None:
+def report(output: Path | None, runs: tuple[str, ...]) -> None:
     """Compare runs on one page: curves, test results, parameters at the end, settings that differ.
 
     A single run has its report in data/08_reporting/RUN/report.html.
     """
     from autosimulate_pipeline.reporting.run_comparison import render_comparison  # jinja2 is slow to import
 
+    data = this_project() / "data"
+    page = output or data / "08_reporting/comparison.html"
     try:
-        finished = read_runs(Path("data"), runs)
-        with replacing(output) as draft:
+        finished = read_runs(data, runs)
+        with replacing(page) as draft:
             draft.write_text(render_comparison(finished))
     except (ValueError, OSError, DatasetError) as failure:
         raise click.ClickException(_words_of(failure)) from None
-    click.echo(output)
+    click.echo(os.path.relpath(page))
+
+
+def this_project() -> Path:
+    """The project that the current folder is in, as Kedro finds it; the folder itself where it is in none."""
+    return find_kedro_project(Path.cwd()) or Path.cwd()
 
 
 @contextmanager
-def failing_in_one_line(record: Path) -> Iterator[None]:
+def failing_in_one_line(name: str, record: Path) -> Iterator[None]:
     """Errors end the process with a line for people; what `record` belongs to can go on if that file exists."""
     try:
         with closing(display):
@@ -146,7 +151,7 @@ def failing_in_one_line(record: Path) -> Iterator[None]:
         click.echo("stopped: the same command goes on from here", err=True)
         sys.exit(130)
     except Exception as error:
-        fail(error, can_go_on=record.exists())
+        fail(error, name, can_go_on=record.exists())
 
 
 @contextmanager
@@ -162,16 +167,16 @@ def stopped_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def fail(error: Exception, *, can_go_on: bool) -> None:
-    """Ends the process with 1 and the error's own words; the traceback goes to a file."""
-    log = Path("logs") / "last_error.txt"
+def fail(error: Exception, name: str, *, can_go_on: bool) -> None:
+    """Ends the process with 1 and the error's own words; the traceback goes to a file of that name."""
+    log = this_project() / "logs" / f"{name}.txt"
     errors.print(f"[bold red]error:[/] {escape(_words_of(error))}", soft_wrap=True)
     if can_go_on and not isinstance(error, ConfigurationError):
         errors.print("what was finished is kept: the same command goes on from there", soft_wrap=True)
     try:
-        log.parent.mkdir(exist_ok=True)
-        log.write_text("".join(traceback.format_exception(error)))
-        errors.print(f"[dim]the traceback is in {log}[/]")
+        with replacing(log) as draft:
+            draft.write_text("".join(traceback.format_exception(error)))
+        errors.print(f"[dim]the traceback is in {escape(os.path.relpath(log))}[/]", soft_wrap=True)
     except OSError:  # a full disk is no reason to say less
         traceback.print_exception(error)
     sys.exit(1)

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -200,6 +201,11 @@ def _complaint(error: ErrorDetails, block: str, file: str) -> str:
     value = repr(error["input"])
     seen = value if len(value) <= MAX_SHOWN else f"{value[:MAX_SHOWN]}…"
     return f"{key}: {message[0].lower()}{message[1:]}, got {seen}"
+
+
+def pipeline_name(names: Sequence[str] | None) -> str:
+    """What a run of these pipelines is of, `autosimulate` where none is named."""
+    return "+".join(names or ["autosimulate"]).replace("__default__", "autosimulate")
 
 
 def default_run_name(pipeline: str, env: str | None, runtime_params: dict[str, Any]) -> str:

@@ -158,7 +158,7 @@ def _measured(trial: Trial, tracker: Tracker | None) -> dict[str, Any]:
         load("07_model_output", f"validation_report_{iteration:03d}", "records.EvaluationReport")
         for iteration in range(state.iteration)
     ]
-    seconds = load("08_reporting", "stage_seconds", "records.StageSeconds")
+    seconds = load("07_model_output", f"stage_seconds_{len(reports) - 1:03d}", "records.StageSeconds")
     mean_ap, miou = judged(trial.pipeline, reports, trial.parameters.search)
     if tracker is not None:
         tracker.adopt(trial.file("08_reporting", "mlflow_run_id"), _grid_metrics(mean_ap, miou))

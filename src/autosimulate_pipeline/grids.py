@@ -100,8 +100,9 @@ class Trial:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the search has ended; what comes after it is not a trial's."""
-        return self.file("07_model_output", f"{self.last_state}.json").exists()
+        """Whether the search has ended and all its reports are there; what comes after it is not a trial's."""
+        names = [self.last_state, *(f"validation_report_{k:03d}" for k in range(self.parameters.loop.num_iterations))]
+        return all(self.file("07_model_output", f"{name}.json").exists() for name in names)
 
     def file(self, layer: str, name: str) -> Path:
         """A file of the run's."""

@@ -17,22 +17,33 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
-from autosimulate_pipeline.configuration import Parameters, flattened, run_folder, validated
+from autosimulate_pipeline.configuration import Parameters, flattened, pipeline_name, run_folder, validated
 from autosimulate_pipeline.model_logging import save_model
 from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
+from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
 from autosimulate_pipeline.progress import RESULTS, console, device, display, tell_files, tell_summary
-from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
+from autosimulate_pipeline.records import (
+    STAGES,
+    AnnotatedDataset,
+    EvaluationReport,
+    HypergradientReport,
+    StageSeconds,
+)
 from autosimulate_pipeline.reporting.summary import metrics, test_metrics, tracked_test_metrics
 from autosimulate_pipeline.run_lock import claim
-from autosimulate_pipeline.run_record import check_generation, check_run, record_provenance, record_run
+from autosimulate_pipeline.run_record import (
+    PROVENANCE_NAME,
+    check_generation,
+    check_run,
+    record_provenance,
+    record_run,
+)
 from autosimulate_pipeline.search import SEARCH_METHODS
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 
 if TYPE_CHECKING:
     from mlflow.models import Model
-
-STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
 
 PRETRAINED = "pretrained_weights"
 
@@ -57,12 +68,14 @@ class ValidationHook:
 
     @hook_impl(tryfirst=True)  # a run that is refused leaves no trace
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
-        self._pipeline = _pipeline_name(run_params)
+        self._pipeline = pipeline_name(run_params["pipeline_names"])
         self._check(run_params, catalog)
         self._release()  # a session that was interrupted has left it to this one
         self._locks.append(claim(self._project, self._parameters.run))
         self._check(run_params, catalog)  # the run may have changed while this one waited for it
         if self._pipeline != GENERATE:
+            if not (self._reporting / RECORD_NAME).exists():  # what a start that failed had read may have changed
+                (self._reporting / PROVENANCE_NAME).unlink(missing_ok=True)
             record_provenance(catalog, self._parameters)
             if self._parameters.pretraining.num_images and not catalog.exists(PRETRAINED):
                 for key in (self._parameters.pretraining_images_key, self._parameters.pretraining_key):
@@ -100,22 +113,28 @@ class ValidationHook:
 
 
 class StageClockHook:
-    """Keeps `stage_seconds` in the catalog up to date, across resumed runs too."""
+    """Keeps `stage_seconds` in the catalog up to date, across resumed runs too, and what it was after each iteration.
+
+    Waiting for another process is no time of the run's.
+    """
 
     _process_start_counted = False
     _is_running = False
 
     @hook_impl
+    def after_context_created(self) -> None:
+        self._starting_up = 0.0 if StageClockHook._process_start_counted else seconds_since_process_start()
+        StageClockHook._process_start_counted = True
+
+    @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
-        self._is_running = _pipeline_name(run_params) != GENERATE
+        self._is_running = pipeline_name(run_params["pipeline_names"]) != GENERATE
         if not self._is_running:
             return
         self._catalog = catalog
         before = catalog.load("stage_seconds") if catalog.exists("stage_seconds") else StageSeconds()
         self._spent = {stage: getattr(before, stage) for stage in STAGES}
-        already_running = 0.0 if StageClockHook._process_start_counted else seconds_since_process_start()
-        StageClockHook._process_start_counted = True
-        self._started = time.monotonic() - already_running - before.total
+        self._started = time.monotonic() - self._starting_up - before.total
         self._save()
 
     @hook_impl
@@ -129,11 +148,13 @@ class StageClockHook:
         for stage in node.tags.intersection(STAGES):
             self._spent[stage] += time.monotonic() - self._node_started
         self._save()
+        if node.namespace is not None and "hypergradient" in node.tags:  # an iteration's last node
+            self._save(node.namespace.replace("iteration", "stage_seconds"))
 
-    def _save(self) -> None:
+    def _save(self, name: str = "stage_seconds") -> None:
         total = time.monotonic() - self._started
         seconds = StageSeconds(**self._spent, other=total - sum(self._spent.values()), total=total)
-        self._catalog.save("stage_seconds", seconds)
+        self._catalog.save(name, seconds)
 
 
 def seconds_since_process_start() -> float:
@@ -144,10 +165,6 @@ def seconds_since_process_start() -> float:
     except OSError:
         return 0.0
     return uptime - start_ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _pipeline_name(run_params: dict[str, Any]) -> str:
-    return "+".join(run_params["pipeline_names"] or ["autosimulate"]).replace("__default__", "autosimulate")
 
 
 class _LoopHook:
@@ -162,7 +179,7 @@ class _LoopHook:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
         self._catalog = catalog
-        self.on_start(_pipeline_name(run_params))
+        self.on_start(pipeline_name(run_params["pipeline_names"]))
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any, node: Node) -> None:
@@ -215,8 +232,7 @@ class TrackingHook(_LoopHook):
         state: SearchState = self._catalog.load(f"state_{step + 1:03d}")
         validation: EvaluationReport = self._catalog.load(f"validation_report_{step:03d}")
         hypergradient: HypergradientReport = self._catalog.load(f"hypergradient_report_{step:03d}")
-        noted = f"stage_seconds_{step:03d}"
-        seconds: StageSeconds = self._catalog.load(noted if self._catalog.exists(noted) else "stage_seconds")
+        seconds: StageSeconds = self._catalog.load(f"stage_seconds_{step:03d}")
         logged = {f"val/{name}": value for name, value in metrics(validation).items()}
         logged |= {"val/loss": validation.loss, "images_rendered": float(state.images_rendered)}
         logged |= {f"psi/{name}": value for name, value in state.distribution.entries().items()}

@@ -22,6 +22,7 @@ from rich.table import Table
 from autosimulate_pipeline import records
 from autosimulate_pipeline.distributions import Gaussian
 from autosimulate_pipeline.records import EvaluationReport
+from autosimulate_pipeline.reporting.lessons import duration
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, headline, metrics, test_metrics
 from autosimulate_pipeline.search.base import SearchState
 
@@ -94,11 +95,11 @@ class Stage:
 
     @property
     def time_left(self) -> str:
-        """`6:12 min left`; empty before the first, and of what is about to end."""
+        """`6 min 12 s left`; empty before the first, and of what is about to end."""
         if not self.num_done:
             return ""
         seconds = (self.total - self.num_done) / self.rate
-        return f"{minutes(seconds)} left" if seconds >= SECONDS_BETWEEN_LINES else ""
+        return f"{duration(seconds)} left" if seconds >= SECONDS_BETWEEN_LINES else ""
 
 
 class RunDisplay:
@@ -223,7 +224,7 @@ class RunDisplay:
         num_left, num_timed = self._num_iterations - len(self._history), len(self._ends) - 1
         if not num_left or num_timed < 1:
             return ""
-        return f"{minutes((self._ends[-1] - self._ends[0]) / num_timed * num_left)} left in the loop"
+        return f"{duration((self._ends[-1] - self._ends[0]) / num_timed * num_left)} left in the loop"
 
 
 display = RunDisplay()
@@ -242,13 +243,8 @@ def tell_summary(summary: dict[str, Any], folder: Path) -> None:
         table.add_row(TEST_LABELS[where], *(f"{of_network[name]:.3f}" for name in names))
     console.print(table)
     rendered = f"{summary['images_rendered']} images in the loop, " if summary["images_rendered"] else ""
-    console.print(f"{rendered}{minutes(summary['seconds']['total'])} in all")
+    console.print(f"{rendered}{duration(summary['seconds']['total'])} in all")
     tell_files(folder / name for name in RESULTS)
-
-
-def minutes(seconds: float) -> str:
-    """`6:12 min`."""
-    return f"{seconds // 60:.0f}:{seconds % 60:02.0f} min"
 
 
 def device() -> str:

@@ -18,6 +18,9 @@ MIN_VISIBLE_FRACTION = 0.1
 Scene = Mapping[str, float | int | str]
 """One draw from p_ψ as the simulator gets it: simulator parameter by name, in its own units, inside its range."""
 
+MAX_LABELS = 255
+"""Categories of a dataset, or instances of an image, at most: masks are uint8."""
+
 Progress = Callable[[int], None]
 """Called with the number of units (images, epochs) finished since the last call."""
 
@@ -192,6 +195,10 @@ class HypergradientReport:
     solver_outcome: str = "not_run"
     solver_steps: int = 0
     solver_residual: float = 0.0
+
+
+STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
+"""What a run's time goes into; what is none of these is `other`."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_gener
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
 from autosimulate_pipeline.provenance import History, Provenance, digest, provenance_of
 
+PROVENANCE_NAME = "provenance.json"
+"""The same of what a run goes on by; conf's catalog has it as `provenance`."""
+
 
 def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
     """Nothing, if the run is new or was made with these settings.

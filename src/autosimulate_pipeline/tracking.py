@@ -122,9 +122,9 @@ class Tracker:
         """What holds for the run as a whole, and the files that belong to it; the metrics last: they mark the end."""
         with self._patience():
             client = self._open()
+            for path in artifacts:
+                client.log_artifact(self._run_id, str(path))
             if not _has(client, self._run_id, metrics):
-                for path in artifacts:
-                    client.log_artifact(self._run_id, str(path))
                 _log(client, self._run_id, metrics, 0)
 
     def log_model(self, save: Callable[[Path, Model], None]) -> None:
@@ -185,7 +185,10 @@ class Tracker:
         self._run_id = _noted(client, self._run_id_file) or self._begun(client, experiment_id)
         client.update_run(self._run_id, "RUNNING")
         there = client.get_run(self._run_id).data.params
-        entries = [Param(key, str(value)[:MAX_PARAM_LENGTH]) for key, value in self._parameters.items()]
+        entries = [Param(_name(key), str(value)[:MAX_PARAM_LENGTH]) for key, value in self._parameters.items()]
+        if any(there.get(entry.key, entry.value) != entry.value for entry in entries if not _may_change(entry.key)):
+            client.delete_run(self._run_id)  # of a start that failed under other settings; MLflow keeps it as deleted
+            self._run_id, there = self._begun(client, experiment_id), {}
         missing = [entry for entry in entries if entry.key not in there]
         for start in range(0, len(missing), MAX_PARAMS_PER_BATCH):
             client.log_batch(self._run_id, params=missing[start : start + MAX_PARAMS_PER_BATCH])
@@ -223,14 +226,25 @@ def _noted(client: MlflowClient, run_id_file: Path) -> str | None:
 
 def _has(client: MlflowClient, run_id: str, metrics: Mapping[str, float]) -> bool:
     """Whether the run has just these values."""
-    return metrics.items() <= client.get_run(run_id).data.metrics.items()
+    return {_name(key): value for key, value in metrics.items()}.items() <= client.get_run(run_id).data.metrics.items()
 
 
 def _log(client: MlflowClient, run_id: str, metrics: Mapping[str, float], step: int) -> None:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    client.log_batch(run_id, metrics=[Metric(key, value, now, step) for key, value in metrics.items()])
+    client.log_batch(run_id, metrics=[Metric(_name(key), value, now, step) for key, value in metrics.items()])
+
+
+def _name(key: str) -> str:
+    """The key of a metric or parameter as MLflow takes it: a value of ψ may be a colour or a path."""
+    parts = re.sub(r"[^\w.\- :/]", "_", key).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", ".."))
+
+
+def _may_change(key: str) -> bool:
+    """Whether a run may go on with another value of this parameter."""
+    return key.startswith("parallel.") or key == "task_model.device"
 
 
 def _silence_mlflow() -> None:

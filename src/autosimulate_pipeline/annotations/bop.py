@@ -16,6 +16,7 @@ from autosimulate_pipeline.annotations import bop_files, checked_files
 from autosimulate_pipeline.annotations.bop_files import Pictures, Scene, find_pictures
 from autosimulate_pipeline.annotations.checked_files import is_name
 from autosimulate_pipeline.records import (
+    MAX_LABELS,
     AnnotatedDataset,
     AnnotatedImage,
     Geometry,
@@ -25,8 +26,6 @@ from autosimulate_pipeline.records import (
 COLUMNS_NOT_STEPS = np.array([0.0, 0.0, 1.0, 1.0])
 """Our boxes less BOP's, which go from the first to the last column and row."""
 
-_MAX_INSTANCES = 255  # of one image: the instance mask is uint8
-_MAX_CATEGORIES = 255  # of a dataset: the semantic mask is uint8
 _MAX_OBJECT_ID = 999_999  # BOP's model files are obj_OBJID.ply with six digits
 
 
@@ -169,17 +168,17 @@ def _kept_entries(scene: Scene, image_id: int, object_ids: tuple[int, ...]) -> l
         for entry, (pose, extent) in enumerate(pairs)
         if pose.obj_id in object_ids and min(extent.bbox_obj[2:]) >= 0
     ]
-    if len(kept) > _MAX_INSTANCES:
+    if len(kept) > MAX_LABELS:
         path = scene.folder / bop_files.SCENE_GT
-        raise ValueError(f"{path}: image {image_id} must have at most {_MAX_INSTANCES} instances, got {len(kept)}")
+        raise ValueError(f"{path}: image {image_id} must have at most {MAX_LABELS} instances, got {len(kept)}")
     return kept
 
 
 def check_objects(object_ids: Iterable[int], names: Iterable[str]) -> None:
     ids, categories = tuple(object_ids), tuple(names)
     num_different = len(set(ids)) if len(set(ids)) == len(set(filter(is_name, categories))) == len(ids) else 0
-    if not 0 < num_different <= _MAX_CATEGORIES or min(ids) < 0 or max(ids) > _MAX_OBJECT_ID:
+    if not 0 < num_different <= MAX_LABELS or min(ids) < 0 or max(ids) > _MAX_OBJECT_ID:
         raise ValueError(
-            f"objects must be 1 to {_MAX_CATEGORIES} different ids from 0 to {_MAX_OBJECT_ID} with different names, "
+            f"objects must be 1 to {MAX_LABELS} different ids from 0 to {_MAX_OBJECT_ID} with different names, "
             f"got {ids} named {categories}"
         )

@@ -27,7 +27,8 @@ from autosimulate_pipeline.records import (
 
 SCENE_GT_COCO = "scene_gt_coco.json"
 DEPTH_SCALE = 0.1  # mm per unit of the 16-bit depth image
-_MAX_DEPTH_MM = 65535 * DEPTH_SCALE
+FAR_DEPTH_SCALE = 1.0  # of an image with something further away than 6.55 m
+_MAX_DEPTH_MM = 65535 * FAR_DEPTH_SCALE
 
 
 def write_bop(dataset: AnnotatedDataset, folder: Path) -> None:
@@ -83,9 +84,9 @@ def write_scene(dataset: AnnotatedDataset, scene: Path, image_ids: Sequence[int]
         Image.fromarray(image.image).save(scene / "rgb" / image_name)
         coco.add(image, image_id, f"rgb/{image_name}")
         if geometry.depth_mm is not None:
-            depth = np.rint(geometry.depth_mm.astype(np.float64) / DEPTH_SCALE).astype(np.uint16)
+            depth = np.rint(geometry.depth_mm.astype(np.float64) / _depth_scale(geometry)).astype(np.uint16)
             Image.fromarray(depth).save(scene / "depth" / image_name)
-        cameras[image_id] = {"cam_K": geometry.camera_matrix.ravel().tolist(), "depth_scale": DEPTH_SCALE}
+        cameras[image_id] = {"cam_K": geometry.camera_matrix.ravel().tolist(), "depth_scale": _depth_scale(geometry)}
         poses[image_id], extents[image_id] = [], []
         for index, category in enumerate(image.instance_categories):
             name = f"{image_id:06d}_{index:06d}.png"
@@ -146,7 +147,7 @@ def _checked_geometry(image: AnnotatedImage, where: str) -> Geometry:
     depth_mm = geometry.depth_mm
     if depth_mm is not None and depth_mm.size and not 0 <= depth_mm.min() <= depth_mm.max() <= _MAX_DEPTH_MM:
         raise ValueError(
-            f"{where}: depth_mm must be from 0 to {_MAX_DEPTH_MM} (16 bits of {DEPTH_SCALE} mm), "
+            f"{where}: depth_mm must be from 0 to {_MAX_DEPTH_MM:g} (16 bits of {FAR_DEPTH_SCALE:g} mm), "
             f"got {depth_mm.min()} to {depth_mm.max()}"
         )
     if not ((fractions >= 0) & (fractions <= 1)).all():
@@ -156,6 +157,12 @@ def _checked_geometry(image: AnnotatedImage, where: str) -> Geometry:
             f"{where}: boxes must have a width and a height of a pixel or more, got {image.boxes.tolist()}"
         )
     return geometry
+
+
+def _depth_scale(geometry: Geometry) -> float:
+    depth_mm = geometry.depth_mm
+    is_near = depth_mm is None or not depth_mm.size or depth_mm.max() <= 65535 * DEPTH_SCALE
+    return DEPTH_SCALE if is_near else FAR_DEPTH_SCALE
 
 
 def _all_or_none(name: str, images_have_it: Sequence[bool]) -> bool:

@@ -25,6 +25,7 @@ from autosimulate_pipeline.annotations.checked_files import (
     read_pixels,
 )
 from autosimulate_pipeline.records import (
+    MAX_LABELS,
     AnnotatedDataset,
     AnnotatedImage,
     enclosing_box,
@@ -34,7 +35,6 @@ from autosimulate_pipeline.records import (
 ANNOTATIONS = "annotations.json"
 IMAGES = "images"
 
-_MAX_INSTANCES = 255  # of one image: the instance mask is uint8
 BOX_TOLERANCE = 2.0  # pixels: annotators' boxes come from polygon corners, ours from pixels
 
 
@@ -85,7 +85,7 @@ class CocoFile(_Record):
 
     images: list[CocoImage]
     annotations: list[CocoAnnotation]
-    categories: list[CocoCategory] = Field(min_length=1, max_length=255)
+    categories: list[CocoCategory] = Field(min_length=1, max_length=MAX_LABELS)
 
 
 _COCO_FILE = TypeAdapter(CocoFile)
@@ -164,8 +164,8 @@ def annotations_by_image(content: CocoFile, path: Path) -> dict[int, list[CocoAn
             raise ValueError(f"{where}: iscrowd must be 0 (crowd regions have no instances), got {annotation.iscrowd}")
         by_image[annotation.image_id].append(annotation)
     for image_id, of_image in by_image.items():
-        if len(of_image) > _MAX_INSTANCES:
-            wanted = f"at most {_MAX_INSTANCES} annotations"
+        if len(of_image) > MAX_LABELS:
+            wanted = f"at most {MAX_LABELS} annotations"
             raise ValueError(f"{path}: image {image_id} must have {wanted}, got {len(of_image)}")
     return by_image
 
@@ -186,14 +186,16 @@ def read_coco_image(folder: Path, image: CocoImage) -> NDArray[np.uint8]:
 
     Raises:
         FileNotFoundError: if the file is missing.
-        ValueError: if it is elsewhere, no PNG or JPEG, or of another size than announced.
+        ValueError: if it is elsewhere, no PNG or JPEG, of more than 8 bits, or of another size than announced.
     """
     path, announced = folder / IMAGES / image.file_name, (image.width, image.height)
     check_file(path, folder, f": {ANNOTATIONS} names it for image {image.id}")
-    stored = read_header(path).size
+    header = read_header(path)
+    if header.mode.startswith(("I", "F")):  # Pillow would make all that is above 255 white
+        raise ValueError(f"{path} must have 8 bits a channel, got Pillow's mode {header.mode}")
     # Nothing is decoded that is larger than announced; which side is which, only the pixels tell.
-    pixels = read_pixels(path, "RGB", turned=True) if sorted(stored) == sorted(announced) else None
-    height, width = stored[::-1] if pixels is None else pixels.shape[:2]
+    pixels = read_pixels(path, "RGB", turned=True) if sorted(header.size) == sorted(announced) else None
+    height, width = header.size[::-1] if pixels is None else pixels.shape[:2]
     if pixels is None or (width, height) != announced:
         raise ValueError(f"{path} must be {image.width}x{image.height} as in {ANNOTATIONS}, got {width}x{height}")
     return pixels

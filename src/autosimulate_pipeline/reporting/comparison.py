@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from autosimulate_pipeline.evaluation.comparison import Interval
-from autosimulate_pipeline.reporting.palette import LINES, STAGES
+from autosimulate_pipeline.reporting.palette import LINES, STAGE_COLOURS
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def time_by_stage(seconds: Mapping[str, Mapping[str, float]]) -> Figure:
     axes = figure.subplots()
     methods = list(seconds)[::-1]
     left = np.zeros(len(methods))
-    for stage, colour in {**STAGES, "other": "#BBBBBB"}.items():
+    for stage, colour in STAGE_COLOURS.items():
         widths = np.array([seconds[method].get(stage, 0.0) / 60 for method in methods])
         axes.barh(methods, widths, left=left, color=colour, label=stage, height=0.65)
         left += widths

@@ -7,12 +7,12 @@ from typing import Any
 
 from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
 from autosimulate_pipeline.distributions.discrete import Discrete
+from autosimulate_pipeline.records import STAGES
 from autosimulate_pipeline.reporting.parameter_charts import learned_names, rounded
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, headline, test_metrics
 from autosimulate_pipeline.reporting.svg import number
 
 NUM_MOVES = 3
-STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient", "other")
 
 
 def lessons(
@@ -98,7 +98,7 @@ def _cost(summary: Mapping[str, Any]) -> str:
 
 def _time(seconds: Mapping[str, float]) -> str:
     """`1 min 35 s in all (63 % render and 32 % train)`."""
-    largest = sorted(STAGES, key=lambda stage: -seconds[stage])[:2]
+    largest = sorted((*STAGES, "other"), key=lambda stage: -seconds[stage])[:2]
     shares = _listed([f"{100 * seconds[stage] / max(seconds['total'], 1e-9):.0f} % {stage}" for stage in largest])
     return f"{duration(seconds['total'])} in all ({shares})"
 

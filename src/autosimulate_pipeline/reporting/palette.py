@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from autosimulate_pipeline.records import STAGES
+
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
 VERMILION, SKY, YELLOW, BLACK, GREY = "#D55E00", "#56B4E9", "#F0E442", "#000000", "#7F7F7F"
 
@@ -16,7 +18,7 @@ CATEGORY_LINES = tuple(LINES.index(hue) for hue in (BLUE, ORANGE, GREEN, PURPLE,
 CATEGORIES = np.array([tuple(bytes.fromhex(LINES[index][1:])) for index in CATEGORY_LINES])
 """The same as RGB, shape (8, 3)."""
 
-STAGES = {"pretrain": GREEN, "render": SKY, "train": BLUE, "evaluate": PURPLE, "hypergradient": VERMILION}
+STAGE_COLOURS = dict(zip((*STAGES, "other"), (GREEN, SKY, BLUE, PURPLE, VERMILION, GREY), strict=True))
 
 
 def category_line(category: int) -> int:

@@ -14,7 +14,7 @@ from autosimulate_pipeline.reporting.frames import Frame, Retrained, Sheet
 from autosimulate_pipeline.reporting.health import Health, health
 from autosimulate_pipeline.reporting.lessons import duration, lessons
 from autosimulate_pipeline.reporting.pages import render_page
-from autosimulate_pipeline.reporting.palette import GREY, STAGES, category_line
+from autosimulate_pipeline.reporting.palette import STAGE_COLOURS, category_line
 from autosimulate_pipeline.reporting.parameter_charts import fixed_parameters, learned_charts
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, headline, metrics, test_metrics
 from autosimulate_pipeline.reporting.svg import Line, line_chart
@@ -31,7 +31,7 @@ class ReportedRun:
     Attributes:
         summary: as `reporting.summary` gives it.
         settings: by block, as plain values.
-        command: which makes this run again.
+        command: which makes this run again; empty where it was not made by one.
         images: how many were made or used, by what for.
         test: by network.
         test_sheet: a few test images, with their labels.
@@ -167,6 +167,9 @@ def health_charts(healths: Sequence[Health]) -> list[Markup]:
 
 def stage_shares(seconds: Mapping[str, float]) -> list[tuple[str, float, float, str]]:
     """Name, seconds, share of the total and colour of each stage that took any time."""
-    colours = {**STAGES, "other": GREY}
     total = max(seconds["total"], 1e-9)
-    return [(stage, seconds[stage], seconds[stage] / total, colours[stage]) for stage in colours if seconds[stage] > 0]
+    return [
+        (stage, seconds[stage], seconds[stage] / total, colour)
+        for stage, colour in STAGE_COLOURS.items()
+        if seconds[stage] > 0
+    ]

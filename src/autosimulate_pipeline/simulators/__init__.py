@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from autosimulate_pipeline.simulators.base import Simulator
 from autosimulate_pipeline.simulators.clevr import Clevr
 from autosimulate_pipeline.simulators.external.settings import ExternalSettings
+from autosimulate_pipeline.simulators.external.simulator import External
 from autosimulate_pipeline.simulators.own import ENTRY_POINTS, OwnSimulator, find_class, installed_simulators
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealSettings
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings
@@ -31,8 +32,6 @@ def _photoreal(settings: PhotorealSettings, parallel: ParallelSettings) -> Simul
 
 
 def _external(settings: ExternalSettings, parallel: ParallelSettings) -> Simulator:
-    from autosimulate_pipeline.simulators.external.simulator import External  # pycocotools is slow to import
-
     return External(settings, parallel)
 
 

@@ -67,5 +67,6 @@ def _complaint(error: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def owners_by_prefix(model: type[BaseModel], categories: Sequence[str]) -> dict[str, str]:
-    """`Simulator.owners` of a scene whose parameters are called `<category>_…`."""
-    return {name: category for name in model.model_fields for category in categories if name.startswith(f"{category}_")}
+    """`Simulator.owners` of a scene whose parameters are called `<category>_…`; of two that fit, the longer."""
+    by_length = sorted(categories, key=len)
+    return {name: category for name in model.model_fields for category in by_length if name.startswith(f"{category}_")}

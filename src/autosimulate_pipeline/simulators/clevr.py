@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, visible_instances
@@ -108,33 +108,3 @@ def camera_axes() -> NDArray[np.float64]:
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(right, forward), forward])
-
-
-def project(points: ArrayLike, image_size: int) -> NDArray[np.float64]:
-    """Pixel coordinates (x to the right, y down) of world points by the pinhole camera.
-
-    The image covers [0, image_size]²; the pixel in row i and column j has its centre at (j + ½, i + ½).
-
-    Args:
-        points: in front of the camera, shape (..., 3), metres.
-
-    Returns: shape (..., 2).
-    """
-    right, up, depth = np.moveaxis((np.asarray(points) - CAMERA_POSITION) @ camera_axes().T, -1, 0)
-    focal_length = FOCAL_LENGTH_MM / SENSOR_WIDTH_MM * image_size
-    return image_size / 2 + focal_length * np.stack([right, -up], axis=-1) / depth[..., None]
-
-
-def surface_points(scene: ClevrScene, category: str, num_steps: int = 64) -> NDArray[np.float64]:
-    """World points whose convex hull is the object, shape (num_points, 3); round shapes have `num_steps` sides."""
-    angles = np.linspace(0, 2 * np.pi, num_steps, endpoint=False)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    if category == "cube":
-        unit_points = np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), axis=-1).reshape(-1, 3)
-    elif category == "cylinder":
-        unit_points = np.concatenate([np.insert(circle, 2, height, axis=-1) for height in (-1.0, 1.0)])
-    else:
-        polar = np.linspace(0, np.pi, num_steps // 2 + 1)
-        rings = [np.insert(np.sin(angle) * circle, 2, np.cos(angle), axis=-1) for angle in polar]
-        unit_points = np.concatenate(rings)
-    return np.asarray(scene.centre(category) + OBJECT_RADIUS * unit_points)

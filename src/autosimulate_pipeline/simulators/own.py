@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from autosimulate_pipeline.annotations.checked_files import is_name
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, visible_instances
+from autosimulate_pipeline.records import (
+    MAX_LABELS,
+    AnnotatedDataset,
+    AnnotatedImage,
+    Progress,
+    Scene,
+    visible_instances,
+)
 from autosimulate_pipeline.simulators.base import parse_scene
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
 
@@ -25,7 +32,6 @@ ENTRY_POINTS = "autosimulate.simulators"
 """Installed packages name their simulators in this group, each an import path `package.module:Class`."""
 
 _WORKER = f"{__name__}:render_job"
-_MAX_INSTANCES = 255  # of one image: the instance mask is uint8
 
 
 class SceneParameters(BaseModel):
@@ -63,8 +69,8 @@ class SceneRenderer(ABC):
             ValueError: if a category is unknown, a mask has another shape than the image, or there are too many.
         """
         categories = list(self.categories)
-        if len(instances) > _MAX_INSTANCES:
-            raise ValueError(f"an image must have at most {_MAX_INSTANCES} instances, got {len(instances)}")
+        if len(instances) > MAX_LABELS:
+            raise ValueError(f"an image must have at most {MAX_LABELS} instances, got {len(instances)}")
         overlay = np.zeros(image.shape[:2], dtype=np.uint8)
         for number, (category, mask) in enumerate(instances, start=1):
             if category not in categories:
@@ -202,6 +208,8 @@ def _build(name: str, options: dict[str, Any]) -> SceneRenderer:
         raise TypeError(f"{name}: categories must be a tuple of one text or more, got {categories!r}")
     if isinstance(categories, str) or len(set(categories)) < len(categories):
         raise TypeError(f"{name}: categories must be a tuple of texts that differ, got {categories!r}")
+    if len(categories) > MAX_LABELS:
+        raise ValueError(f"{name}: categories must be at most {MAX_LABELS}, got {len(categories)}")
     if not (isinstance(scene_model, type) and issubclass(scene_model, SceneParameters)):
         raise TypeError(f"{name}: scene_model must be a class derived from SceneParameters, got {scene_model!r}")
     for parameter, category in renderer.owners.items():

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -55,11 +56,6 @@ def frame_drawer(iteration: int) -> Callable[..., frames.Frame]:
         return frames.frame(iteration, rendered_dataset, shown, predictions)
 
     return draw_frame
-
-
-def note_seconds(stage_seconds: StageSeconds, _validation_report: EvaluationReport) -> StageSeconds:
-    """How long the run had taken when the iteration's network was evaluated."""
-    return stage_seconds
 
 
 def evolution_drawer(iterations: list[int]) -> Callable[..., Figure]:
@@ -165,7 +161,7 @@ def write_report(
         summary=summary,
         categories=validation_set.categories,
         settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
-        command=typed_command(run),
+        command=typed_command(),
         images=images,
         states=states,
         validation=validation,
@@ -193,12 +189,17 @@ def _series(by_iteration: Mapping[str, Any], prefix: str) -> list[Any]:
     return [by_iteration[name] for name in sorted(by_iteration) if name.removeprefix(prefix).isdigit()]
 
 
-def typed_command(run: str) -> str:
-    """What was typed; where the run was not started from a terminal, the command that goes on with it.
+def typed_command() -> str:
+    """The `kedro run` that was typed; empty where the run was not started from a terminal.
 
     An environment that KEDRO_ENV names is written as `--env`.
     """
-    arguments = sys.argv[2:] if "run" in sys.argv[1:2] else ["--params", f"run={run}"]
+    if "run" in sys.argv[1:2]:
+        arguments = sys.argv[2:]
+    elif Path(sys.argv[0]).name == "autosimulate-pipeline" or Path(sys.argv[0]).parent.name == "autosimulate_pipeline":
+        arguments = sys.argv[1:]
+    else:
+        return ""
     env = os.environ.get("KEDRO_ENV")
     if env and not any(argument.startswith(("--env", "-e")) for argument in arguments):
         arguments = ["--env", env, *arguments]

@@ -47,14 +47,13 @@ def report_node(
 
 
 def _while_it_runs(num_iterations: int) -> list[Node]:
-    """Of each iteration its contact sheet, its seconds, and if it is on the slider its frame."""
+    """Of each iteration its contact sheet, and if it is on the slider its frame."""
     framed = shown_iterations(num_iterations, MAX_FRAMES)
     nodes_of_iterations = []
     for k in range(num_iterations):
-        rendered, validated = f"rendered_dataset_{k:03d}", f"validation_report_{k:03d}"
+        rendered = f"rendered_dataset_{k:03d}"
         makers: list[tuple[Callable[..., Any], list[str], str, str]] = [
-            (nodes.sheet_drawer(k), [rendered], "contact_sheet", "draw-contact-sheet"),
-            (nodes.note_seconds, ["stage_seconds", validated], "stage_seconds", "note-seconds"),
+            (nodes.sheet_drawer(k), [rendered], "contact_sheet", "draw-contact-sheet")
         ]
         if k in framed:
             inputs = [rendered, f"weights_{k + 1:03d}", "validation_set", "params:task_model"]

@@ -63,7 +63,7 @@ def write_report(
         summary=summary,
         categories=validation_set.categories,
         settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
-        command=typed_command(run),
+        command=typed_command(),
         images={
             "pretraining": pretraining.num_images,
             "labelled": len(validation_set),

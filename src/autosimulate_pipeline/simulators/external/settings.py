@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autosimulate_pipeline.annotations.checked_files import Name
+from autosimulate_pipeline.records import MAX_LABELS
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -23,7 +24,7 @@ class ExternalSettings(BaseModel):
         description="program and arguments, without a shell; the path of the request is added as the last argument",
     )
     categories: tuple[Name, ...] = Field(
-        min_length=1, max_length=255, description="object categories, in the order of their COCO ids"
+        min_length=1, max_length=MAX_LABELS, description="object categories, in the order of their COCO ids"
     )
     owners: Mapping[str, str] = Field(
         default={},

@@ -14,7 +14,6 @@ import hashlib
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from weakref import WeakKeyDictionary
 from zipfile import BadZipFile
 
 import numpy as np
@@ -50,7 +49,8 @@ Parts = tuple[NDArray[np.float64], ...]
 """Of each part the corners of its hull in model coordinates, mm, shape (num_points, 3)."""
 
 
-_MADE: WeakKeyDictionary[CadModel, Parts] = WeakKeyDictionary()
+_MADE: dict[str, Parts] = {}
+"""By key: what this process has made or read."""
 
 
 def convex_parts(models: Sequence[CadModel], parallel: ParallelSettings, cache_folder: Path | None) -> list[Parts]:
@@ -63,7 +63,7 @@ def convex_parts(models: Sequence[CadModel], parallel: ParallelSettings, cache_f
     missing: dict[str, CadModel] = {}
     keys = [parts_key(model) for model in models]
     for key, model in zip(keys, models, strict=True):
-        parts = _MADE.get(model) or (None if cache_folder is None else _read(cache_folder / f"{key}.npz"))
+        parts = _MADE.get(key) or (None if cache_folder is None else _read(cache_folder / f"{key}.npz"))
         if parts is None:
             missing[key] = model
         else:
@@ -75,8 +75,7 @@ def convex_parts(models: Sequence[CadModel], parallel: ParallelSettings, cache_f
             found[key] = parts
             if cache_folder is not None:
                 _write(cache_folder / f"{key}.npz", parts)
-    for key, model in zip(keys, models, strict=True):
-        _MADE[model] = found[key]
+    _MADE.update(found)
     return [found[key] for key in keys]
 
 

@@ -138,9 +138,9 @@ def read_mesh(path: Path, object_id: int, name: str, scale_to_mm: float) -> CadM
 def _to_model(
     mesh: RawMesh, path: Path, object_id: int, name: str, scale_to_mm: float, diameter_mm: float | None
 ) -> CadModel:
-    vertices, faces = mesh.vertices * scale_to_mm, mesh.faces
-    used = vertices[np.unique(faces)]
-    size = float(np.ptp(used, axis=0).max())
+    used, corners = np.unique(mesh.faces, return_inverse=True)  # others would be there for physics alone
+    vertices, faces = mesh.vertices[used] * scale_to_mm, corners.reshape(mesh.faces.shape)
+    size = float(np.ptp(vertices, axis=0).max())
     if not _MIN_SIZE_MM <= size <= _MAX_SIZE_MM:
         raise ValueError(f"{path} must be {_MIN_SIZE_MM} to {_MAX_SIZE_MM} mm long, got {size:.4g} (is it in mm?)")
     return CadModel(
@@ -149,10 +149,10 @@ def _to_model(
         vertices_mm=vertices,
         faces=faces,
         vertex_normals=vertex_normals(vertices, faces),
-        vertex_colours=mesh.vertex_colours,
-        uv=mesh.uv,
+        vertex_colours=None if mesh.vertex_colours is None else mesh.vertex_colours[used],
+        uv=None if mesh.uv is None else mesh.uv[used],
         texture=mesh.texture,
-        diameter_mm=diameter_mm or diameter(used, path),
+        diameter_mm=diameter_mm or diameter(vertices, path),
     )
 
 

@@ -18,7 +18,7 @@ TILE = 384
 """Width and height of one print in pixels."""
 
 TILES_PER_ROW = 4
-KINDS = ("cover",) * 6 + ("page", "page", "text", "text", "photo", "screen", "screen", "label", "label", "spine")
+KINDS = ("cover",) * 6 + ("page", "page", "text", "text", "photo", "screen", "screen", "label", "label", "label")
 """What the tiles of the atlas show, row by row from the top."""
 
 BOARD_SIZE = 1024
@@ -41,8 +41,7 @@ def print_atlas(panoramas: Sequence[Picture]) -> Picture:
 
     Returns: shape (TILES_PER_ROW TILE, TILES_PER_ROW TILE, 3), uint8.
     """
-    draw = {"cover": _cover, "page": _page, "text": _text, "photo": _photo, "screen": _screen}
-    draw |= {"label": _label, "spine": _spine}
+    draw = {"cover": _cover, "page": _page, "text": _text, "photo": _photo, "screen": _screen, "label": _label}
     tiles = [
         np.asarray(draw[kind](np.random.default_rng(seed), panoramas).resize((TILE, TILE), Image.Resampling.LANCZOS))
         for seed, kind in enumerate(KINDS)
@@ -195,23 +194,4 @@ def _label(generator: np.random.Generator, panoramas: Sequence[Picture]) -> Imag
     canvas.text((20, 60), _title(generator, 1), fill=(250, 250, 250), font=ImageFont.load_default(62))
     canvas.text((20, 265), _title(generator, 2), fill=(250, 250, 250), font=ImageFont.load_default(40))
     _lines(canvas, (20, 150, 195, 240), 12, 40, int(generator.integers(99)))
-    return image
-
-
-def _spine(generator: np.random.Generator, _panoramas: Sequence[Picture]) -> Image.Image:
-    """Eight backs of books side by side, grey, for the book's own colour to show through."""
-    image = Image.new("RGB", (384, 384), (255, 255, 255))
-    canvas = ImageDraw.Draw(image)
-    for left in range(0, 384, 48):
-        shade = int(generator.integers(150, 256))
-        canvas.rectangle((left, 0, left + 47, 384), fill=(shade, shade, shade))
-        if generator.random() < 0.5:
-            top = int(generator.integers(20, 250))
-            canvas.rectangle((left, top, left + 47, top + 70), fill=(60, 60, 60))
-        ink = int(generator.choice([20, 250]))
-        strip = Image.new("L", (300, 48), 0)
-        title = _title(generator, 2)
-        ImageDraw.Draw(strip).text((4, 8), title, fill=255, font=ImageFont.load_default(30))
-        upright = strip.rotate(-90, expand=True)
-        image.paste((ink, ink, ink), (left, 30), upright)
     return image

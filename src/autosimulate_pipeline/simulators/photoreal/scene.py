@@ -97,7 +97,9 @@ class PhotorealSettings(BaseModel):
         default=200, ge=1, description="settled arrangements from which images draw, for each support and spread"
     )
     cache_folder: Path | None = Field(
-        default=None, description="where convex parts and arrangements are kept; null: made again in each process"
+        default=None,
+        description="where convex parts and arrangements are kept; null: parts are made again in each process, and "
+        "arrangements for each iteration's images",
     )
 
     @field_validator("objects")

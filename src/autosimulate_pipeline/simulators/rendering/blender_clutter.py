@@ -26,6 +26,10 @@ PALETTE = (
 """Linear colours of things made of plastic, ceramics and cloth."""
 
 
+Circle = tuple[float, float, float]
+"""x, y and radius of a place that is taken, in metres."""
+
+
 @dataclass(frozen=True)
 class Prop:
     """A thing that can be put about.
@@ -35,12 +39,22 @@ class Prop:
         radius: of the circle that it needs on the support, in metres.
         prints: the kind of print that it wears; None: it wears a colour.
         turns: how far it may be turned from facing −y, 1 for any way.
+        footprint: of what is long, the circles that it needs in its own coordinates, in place of one.
     """
 
     model: bpy.types.Object
     radius: float
     prints: str | None = None
     turns: float = 1.0
+    footprint: tuple[Circle, ...] = ()
+
+    def needed_at(self, x: float, y: float, turn: float) -> list[Circle]:
+        """The circles that it needs on the support when it stands there."""
+        along = [
+            (x + cos(turn) * dx - sin(turn) * dy, y + sin(turn) * dx + cos(turn) * dy, radius)
+            for dx, dy, radius in self.footprint
+        ]
+        return along or [(x, y, self.radius)]
 
     def dress(self, generator: np.random.Generator) -> None:
         """Gives it a print or a colour."""
@@ -76,7 +90,7 @@ def make_screen(name: str, materials: Materials) -> Prop:
     shape = Shape().box((0.54, 0.03, 0.34), (0, 0.015, 0.29), bevel=0.006)
     shape.sheet([(-0.255, -0.001, 0.14), (0.255, -0.001, 0.14), (0.255, -0.001, 0.445), (-0.255, -0.001, 0.445)], 1)
     shape.box((0.06, 0.02, 0.2), (0, 0.04, 0.12)).turned([(0.0, 0.012), (0.11, 0.012), (0.12, 0.0)], (0, 0.04, 0))
-    return Prop(shape.build(name, materials["dark"], materials["screen"]), 0.28, "screen")
+    return Prop(shape.build(name, materials["dark"], materials["screen"]), 0.12, "screen")  # of its foot
 
 
 def make_laptop(name: str, materials: Materials) -> Prop:
@@ -90,13 +104,14 @@ def make_laptop(name: str, materials: Materials) -> Prop:
         corners = ((-half, bottom), (half, bottom), (half, top), (-half, top))
         shape.sheet([(x, y + sin(lean) * up, 0.02 + cos(lean) * up) for x, up in corners], material)
     parts = (materials[part] for part in ("dark", "screen", "white", "metal"))
-    return Prop(shape.build(name, *parts), 0.2, "screen")
+    return Prop(shape.build(name, *parts), 0.19, "screen")
 
 
 def make_keyboard(name: str, materials: Materials) -> Prop:
     shape = Shape().box((0.44, 0.14, 0.016), (0, 0, 0.008), bevel=0.004)
     _keys(shape, columns=21, rows=6, pitch=0.0200, centre=(0, 0, 0.016))
-    return Prop(shape.build(name, materials["dark"], materials["dark"], materials["dark"]), 0.23)
+    model = shape.build(name, materials["dark"], materials["dark"], materials["dark"])
+    return Prop(model, 0.23, footprint=tuple((x, 0.0, 0.102) for x in (-0.147, 0.0, 0.147)))
 
 
 def make_book_row(name: str, materials: Materials, width: float, generator: np.random.Generator) -> Prop:
@@ -114,7 +129,8 @@ def make_book_row(name: str, materials: Materials, width: float, generator: np.r
             shape.box((thick - 0.0005, 0.002, band), (x + thick / 2, 0.0008, low + band), other)
         x += thick
     covers += [_cover_material(colour) for colour in generator.permutation(np.array(PALETTE))[:6] * 0.8]
-    return Prop(shape.build(name, *covers, materials["page"]), width / 2)
+    model = shape.build(name, *covers, materials["page"])
+    return Prop(model, width / 2, footprint=tuple((x, 0.08, 0.12) for x in np.linspace(-width / 2, width / 2, 5)))
 
 
 def make_crate(name: str, materials: Materials) -> Prop:
@@ -122,7 +138,8 @@ def make_crate(name: str, materials: Materials) -> Prop:
     shape = Shape().box((0.4, 0.28, 0.26), (0, 0, 0.13), bevel=0.003)
     shape.box((0.402, 0.05, 0.001), (0, 0, 0.2605), 1).box((0.001, 0.05, 0.06), (0.2005, 0, 0.23), 1)
     shape.sheet([(-0.1, -0.1405, 0.08), (0.08, -0.1405, 0.08), (0.08, -0.1405, 0.2), (-0.1, -0.1405, 0.2)], 2)
-    return Prop(shape.build(name, materials["cardboard"], materials["white"], materials["print"]), 0.25, "label")
+    model = shape.build(name, materials["cardboard"], materials["white"], materials["print"])
+    return Prop(model, 0.245, "label", footprint=((-0.1, 0.0, 0.173), (0.1, 0.0, 0.173)))
 
 
 def make_pillow(name: str, materials: Materials) -> Prop:
@@ -141,7 +158,7 @@ def make_pillow(name: str, materials: Materials) -> Prop:
         for row, column in np.ndindex(16, 16):
             corners = (grid[row][column], grid[row][column + 1], grid[row + 1][column + 1], grid[row + 1][column])
             shape.mesh.faces.new(corners if side < 0 else corners[::-1]).smooth = True
-    return Prop(shape.build(name, materials["cloth"]), 0.22)
+    return Prop(shape.build(name, materials["cloth"]), 0.16)  # of its foot
 
 
 def _cover_material(colour: NDArray[np.float64]) -> bpy.types.Material:

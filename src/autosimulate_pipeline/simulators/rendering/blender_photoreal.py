@@ -153,13 +153,9 @@ def _build() -> None:
 
 
 @lru_cache(maxsize=8)
-def _read_cached(folder: Any, names: tuple[tuple[int, str], ...], _digests: tuple[str, ...]) -> tuple[CadModel, ...]:
-    return read_models(folder, dict(names))
-
-
 def _read(source: ModelSource) -> tuple[CadModel, ...]:
     """The CAD models, read again only when they are others."""
-    models = _read_cached(source.folder, source.names, source.digests)
+    models = read_models(source.folder, dict(source.names))
     if tuple(model.digest() for model in models) != source.digests:
         raise ValueError(f"the models in {source.folder} changed while images were being rendered")
     return models

@@ -16,6 +16,7 @@ from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS
 from autosimulate_pipeline.simulators.photoreal.prints import marker_board, print_atlas
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene
 from autosimulate_pipeline.simulators.rendering.blender_clutter import (
+    Circle,
     Prop,
     make_book_row,
     make_crate,
@@ -41,9 +42,6 @@ from autosimulate_pipeline.simulators.rendering.blender_furniture import (
 from autosimulate_pipeline.simulators.rendering.blender_materials import Nodes, make_materials
 from autosimulate_pipeline.simulators.rendering.blender_session import Vector, bpy, srgb_from_linear
 from autosimulate_pipeline.simulators.rendering.blender_shapes import Shape, link
-
-Circle = tuple[float, float, float]
-"""x, y and radius of a place on the support that is taken, in metres."""
 
 SHEET_DEPTHS = np.linspace(0.0009, 0.0002, 8)
 """What lies flat under the objects is lower than z = 0 by this, less than can be seen: physics knows one plane only."""
@@ -175,33 +173,30 @@ class Room:
     def _put_background(
         self, scene: PhotorealScene, place: Place, circles: list[Circle], generator: np.random.Generator
     ) -> None:
-        candidates: list[tuple[Prop, float, float, float, float]] = []  # prop, x, y, turn, radius that it needs
+        candidates: list[tuple[Prop, float, float, float]] = []  # prop, x, y, turn
         back, side = place.back, place.half_width
         if scene.background == "screens":
             if scene.scene != "sofa":
                 for screen, x in zip(self.screens, (-0.32, 0.34), strict=True):
                     x += generator.uniform(-0.1, 0.1)
-                    candidates.append((screen, x, back - 0.1, -x * generator.uniform(0.4, 0.9), 0.12))
-                candidates.append(
-                    (self.keyboard, generator.uniform(-0.5, 0.5), back - 0.3, generator.normal(0, 0.3), 0.2)
-                )
+                    candidates.append((screen, x, back - 0.1, -x * generator.uniform(0.4, 0.9)))
+                candidates.append((self.keyboard, generator.uniform(-0.5, 0.5), back - 0.3, generator.normal(0, 0.3)))
             x = generator.choice([-1, 1]) * (side - 0.22)
             candidates.append(
-                (self.laptop, x, generator.uniform(-0.15, 0.2), -np.sign(x) * generator.uniform(0.6, 1.2), 0.19)
+                (self.laptop, x, generator.uniform(-0.15, 0.2), -np.sign(x) * generator.uniform(0.6, 1.2))
             )
         elif scene.background == "books":
             for row, x in zip(self.book_rows, (-0.36, 0.36), strict=True):
-                candidates.append((row, x + generator.uniform(-0.1, 0.1), back - 0.22, generator.normal(0, 0.05), -0.3))
+                candidates.append((row, x + generator.uniform(-0.1, 0.1), back - 0.22, generator.normal(0, 0.05)))
         elif scene.background == "boxes":
             for crate, x in zip(self.crates, (-0.55, 0.0, 0.55), strict=True):
-                x += generator.uniform(-0.1, 0.1)
-                candidates.append((crate, x, back - 0.17, generator.normal(0, 0.15), 0.2))
+                candidates.append((crate, x + generator.uniform(-0.1, 0.1), back - 0.17, generator.normal(0, 0.15)))
         if scene.scene == "sofa":
             for pillow in self.pillows:
                 x = generator.uniform(-side + 0.2, side - 0.2)
-                candidates.append((pillow, x, back - 0.12, generator.normal(0, 0.2), 0.16))
-        for prop, x, y, turn, radius in candidates:
-            needed = [(x, y, radius)] if radius > 0 else [(x + dx, y + 0.08, 0.12) for dx in np.linspace(-0.3, 0.3, 5)]
+                candidates.append((pillow, x, back - 0.12, generator.normal(0, 0.2)))
+        for prop, x, y, turn in candidates:
+            needed = prop.needed_at(x, y, turn)
             if all(_is_free(circle, circles) for circle in needed):
                 prop.dress(generator)
                 put(prop.model, x, y, -COVER_DEPTH, turn)

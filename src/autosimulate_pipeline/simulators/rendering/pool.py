@@ -55,7 +55,11 @@ class ParallelSettings(BaseModel):
         default="auto", description="processes on this machine; auto: one for each core we may run on"
     )
     timeout_seconds: float = Field(
-        default=600, gt=0, description="a worker that is silent for this long hangs", json_schema_extra={"unit": "s"}
+        default=600,
+        gt=0,
+        description="a worker that is at one job, such as an image, for this long hangs; a command of external: at its "
+        "share of the scenes",
+        json_schema_extra={"unit": "s"},
     )
     max_attempts: int = Field(default=3, ge=1, description="give up when one job has lost its worker this often")
 
@@ -143,7 +147,7 @@ def _run_by_loky(
         backend=WorkerProcesses(inner_max_num_threads=1),
         return_as="generator_unordered",
         batch_size=1,
-        timeout=timeout_seconds,
+        timeout=timeout_seconds * max(map(len, batches)),  # with nothing told before a batch is done
     )
     tasks = (joblib.delayed(run_batch)(function, batch, [jobs[index] for index in batch]) for batch in batches)
     return iter(parallel(tasks))
