@@ -201,6 +201,18 @@ def test_images_of_an_earlier_state_of_the_run_are_not_gone_on_with() -> None:
     check(datasets, generate={"seed": 1})
 
 
+def test_names_of_scene_parameters_may_have_dots() -> None:
+    dotted = {key.replace("parameters.square_x", "parameters.square.x"): value for key, value in recorded().items()}
+    assert dotted != recorded()
+    simulator = {
+        "simulator.type": "external",
+        "simulator.options.command": ["true"],
+        "simulator.options.categories": ["a"],
+    }
+    plan = plan_generation(RUN, dotted | simulator, RECORDS, GenerateSettings())
+    assert plan.simulator.type == "external", "it was not refused"
+
+
 def test_shards_are_a_hundred_images_whatever_the_size_of_the_set() -> None:
     small, large = (create_pipeline(GenerateSettings(num_images=number)) for number in (230, 10_000))
     shards = {name for name in large.datasets() if name.startswith("shard_0") and "." not in name}

@@ -28,7 +28,7 @@ from autosimulate_pipeline.simulators.photoreal.bodies import (
     box_piece,
     cylinder_piece,
 )
-from autosimulate_pipeline.simulators.photoreal.convex_parts import MAX_POINTS, convex_parts
+from autosimulate_pipeline.simulators.photoreal.convex_parts import MADE, MAX_POINTS, convex_parts
 from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
 from autosimulate_pipeline.simulators.photoreal.models import CadModel, diameter, read_models, vertex_normals
@@ -145,6 +145,7 @@ def test_convex_parts_cover_the_model_and_leave_its_corner_free(tmp_path: Path) 
     assert file.stat().st_mtime_ns == made
     assert all(np.array_equal(first, second) for first, second in zip(parts, again, strict=True))
     file.write_bytes(b"half a fi")
+    MADE.clear()  # as in another process
     anew = convex_parts([ell()], ONE, tmp_path)[0]
     assert all(np.array_equal(first, second) for first, second in zip(parts, anew, strict=True))
 

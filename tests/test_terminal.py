@@ -82,7 +82,7 @@ def test_time_left_is_that_of_the_iterations_to_come(monkeypatch: pytest.MonkeyP
         display.iteration(*told(k, 0.1))
     _, first, second = file.getvalue().splitlines()
     assert "left" not in first
-    assert second.endswith("1:30 min left in the loop")
+    assert second.endswith("1 min 30 s left in the loop")
 
 
 def test_long_stages_are_told_once_a_minute_where_nothing_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +93,8 @@ def test_long_stages_are_told_once_a_minute_where_nothing_is_redrawn(monkeypatch
             now[0] += 25
             advance(1)
     assert file.getvalue().splitlines() == [
-        "rendering: 3 of 30 images, 2.4 images/min, 11:15 min left",
-        "rendering: 6 of 30 images, 2.4 images/min, 10:00 min left",
+        "rendering: 3 of 30 images, 2.4 images/min, 11 min 15 s left",
+        "rendering: 6 of 30 images, 2.4 images/min, 10 min 00 s left",
     ]
 
 

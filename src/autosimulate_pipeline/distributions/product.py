@@ -52,8 +52,6 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         if not self.root:
             raise ValueError("at least one parameter must have a distribution, got none")
         for name in self.root:
-            if "." in name.removesuffix(DRAW_SUFFIX):
-                raise ValueError(f"a parameter's name must have no dot, which parts conf's keys, got {name}")
             if name == SEED_COLUMN or name.endswith(DRAW_SUFFIX):
                 raise ValueError(
                     f"a parameter's name must not be {SEED_COLUMN} and not end in {DRAW_SUFFIX}, as other columns of "

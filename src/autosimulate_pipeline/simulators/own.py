@@ -209,7 +209,7 @@ def _build(name: str, options: dict[str, Any]) -> SceneRenderer:
     if isinstance(categories, str) or len(set(categories)) < len(categories):
         raise TypeError(f"{name}: categories must be a tuple of texts that differ, got {categories!r}")
     if len(categories) > MAX_LABELS:
-        raise ValueError(f"{name}: categories must be at most {MAX_LABELS}, got {len(categories)}")
+        raise TypeError(f"{name}: categories must be at most {MAX_LABELS}, got {len(categories)}")
     if not (isinstance(scene_model, type) and issubclass(scene_model, SceneParameters)):
         raise TypeError(f"{name}: scene_model must be a class derived from SceneParameters, got {scene_model!r}")
     for parameter, category in renderer.owners.items():

@@ -109,8 +109,11 @@ def _block(recorded: Mapping[str, Any], name: str) -> dict[str, Any]:
     for key, value in recorded.items():
         first, *path = key.split(".")
         if first == name:
+            *outer, last = path
+            if outer[:1] == ["parameters"] and len(outer) > 1:  # a scene parameter's own name may have dots
+                outer = ["parameters", ".".join(outer[1:])]
             inner = block
-            for part in path[:-1]:
+            for part in outer:
                 inner = inner.setdefault(part, {})
-            inner[path[-1]] = value
+            inner[last] = value
     return block

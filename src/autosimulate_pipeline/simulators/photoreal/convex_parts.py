@@ -49,7 +49,7 @@ Parts = tuple[NDArray[np.float64], ...]
 """Of each part the corners of its hull in model coordinates, mm, shape (num_points, 3)."""
 
 
-_MADE: dict[str, Parts] = {}
+MADE: dict[str, Parts] = {}
 """By key: what this process has made or read."""
 
 
@@ -63,7 +63,7 @@ def convex_parts(models: Sequence[CadModel], parallel: ParallelSettings, cache_f
     missing: dict[str, CadModel] = {}
     keys = [parts_key(model) for model in models]
     for key, model in zip(keys, models, strict=True):
-        parts = _MADE.get(key) or (None if cache_folder is None else _read(cache_folder / f"{key}.npz"))
+        parts = MADE.get(key) or (None if cache_folder is None else _read(cache_folder / f"{key}.npz"))
         if parts is None:
             missing[key] = model
         else:
@@ -71,11 +71,11 @@ def convex_parts(models: Sequence[CadModel], parallel: ParallelSettings, cache_f
     if missing:
         worker = "autosimulate_pipeline.simulators.photoreal.convex_parts:decompose"
         jobs = [(model.vertices_mm, model.faces) for model in missing.values()]
-        for key, parts in zip(missing, run_in_workers(worker, jobs, parallel, ignore_progress), strict=True):
-            found[key] = parts
-            if cache_folder is not None:
-                _write(cache_folder / f"{key}.npz", parts)
-    _MADE.update(found)
+        found |= zip(missing, run_in_workers(worker, jobs, parallel, ignore_progress), strict=True)
+    for key, parts in found.items():
+        if cache_folder is not None and (key in missing or not (cache_folder / f"{key}.npz").exists()):
+            _write(cache_folder / f"{key}.npz", parts)
+    MADE.update(found)
     return [found[key] for key in keys]
 
 
