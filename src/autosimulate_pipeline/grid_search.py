@@ -14,6 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import pandas as pd
+from rich import box
 from rich.table import Table
 
 from autosimulate_pipeline.atomic import replacing
@@ -189,7 +190,9 @@ def _show(table: pd.DataFrame, file: Path) -> None:
     """Prints the table and keeps it as CSV."""
     with replacing(file) as draft:
         table.to_csv(draft)
-    shown = Table(*(key.replace(".", ".\n") for key in table.columns))  # long keys, few characters below them
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)  # a pipe has 80 characters
+    for key in table.columns:
+        shown.add_column(key.replace(".", ".\n"), no_wrap=True, justify="right")  # long keys, few characters below them
     for row in table.to_dict("records"):
         shown.add_row(*(MEASURED.get(str(key), "{}").format(value) for key, value in row.items()))
     console.print(shown)
