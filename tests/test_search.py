@@ -16,7 +16,7 @@ from autosimulate_pipeline.hypergradient.implicit import (
     validation_influences,
 )
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
-from autosimulate_pipeline.records import EvaluationReport
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
 from autosimulate_pipeline.search import (
     SEARCH_METHODS,
     LoopSettings,
@@ -39,6 +39,12 @@ HIDDEN = ProductDistribution.model_validate(cases.TOY_HIDDEN)
 def build(name: str, search: dict[str, object] | None = None, **loop: float) -> SearchMethod:
     settings = LoopSettings.model_validate({"num_images": 8} | loop)
     return build_search_method(name, settings, SearchSettings.model_validate(search or {}), HypergradientSettings())
+
+
+def drawn(distribution: ProductDistribution, num_images: int, seed: int, purpose: str) -> AnnotatedDataset:
+    """Images of the toy simulator."""
+    table = draw_scenes(distribution, num_images, seed, purpose)
+    return ToySimulator().render(scenes_of(table), seeds_of(table))
 
 
 def observe(
@@ -261,8 +267,7 @@ def test_parts_of_the_influence_add_up_to_it() -> None:
     """To f of the whole images from the same problem posed without parts; float32 to 1e-3 of the largest f."""
     simulator = ToySimulator()
     model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
-    table = draw_scenes(START, 6, 0, "parts")
-    images = simulator.render(scenes_of(table), seeds_of(table))
+    images = drawn(START, 6, 0, "parts")
     weights, batch = model.initial_weights(0), model.prepare(images)
 
     def losses(theta: torch.Tensor) -> torch.Tensor:
@@ -283,8 +288,7 @@ def test_validation_images_in_several_passes_give_the_same_influences_and_report
 ) -> None:
     simulator = ToySimulator()
     model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
-    table = draw_scenes(START, 7, 0, "passes")
-    images = simulator.render(scenes_of(table), seeds_of(table))
+    images = drawn(START, 7, 0, "passes")
     weights = model.initial_weights(0)
     at_once = influences_on(images, images, model, weights, HypergradientSettings()).values
     report = evaluate(model, weights, images)
@@ -298,8 +302,7 @@ def test_frozen_weights_stay_in_every_iteration() -> None:
     simulator = ToySimulator()
     settings = TaskModelSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder_1",))
     model = build_task_model(simulator.categories, settings)
-    table = draw_scenes(HIDDEN, 4, 0, "validation")
-    validation_set = simulator.render(scenes_of(table), seeds_of(table))
+    validation_set = drawn(HIDDEN, 4, 0, "validation")
     training = LoopTrainingSettings(first_epochs=1, epochs=1, retained=0.4)
     method = build("frozen", num_iterations=2)
     first, second = run_loop(method, START, simulator, model, validation_set, training)
@@ -314,8 +317,7 @@ def test_frozen_weights_have_no_part_in_the_influences() -> None:
     simulator = ToySimulator()
     settings = TaskModelSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder",))
     model = build_task_model(simulator.categories, settings)
-    table = draw_scenes(START, 4, 0, "frozen")
-    images = simulator.render(scenes_of(table), seeds_of(table))
+    images = drawn(START, 4, 0, "frozen")
     weights, batch = model.initial_weights(0), model.prepare(images)
     trained = {n: w.requires_grad_() for n, w in weights.items() if not n.startswith("encoder")}
     losses = model.per_image_losses(weights, batch)
@@ -356,8 +358,7 @@ def learn(seed: int, num_iterations: int = 8) -> list[float]:
     simulator = ToySimulator()
     model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
     method = build("autosimulate", num_images=16, num_iterations=num_iterations)
-    table = draw_scenes(HIDDEN, 20, seed, "validation")
-    validation_set = simulator.render(scenes_of(table), seeds_of(table))
+    validation_set = drawn(HIDDEN, 20, seed, "validation")
     training = LoopTrainingSettings(first_epochs=8, retained=1, window=1)
     steps = run_loop(method, START, simulator, model, validation_set, training, seed)
     return [step.validation.loss for step in steps]

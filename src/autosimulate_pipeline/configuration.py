@@ -203,6 +203,11 @@ def _complaint(error: ErrorDetails, block: str, file: str) -> str:
     return f"{key}: {message[0].lower()}{message[1:]}, got {seen}"
 
 
+def can_change_results(key: str) -> bool:
+    """Whether a run with another value of this parameter, by dotted key, is another run."""
+    return not key.startswith(("parallel.", "generate.")) and key != "task_model.device"
+
+
 def pipeline_name(names: Sequence[str] | None) -> str:
     """What a run of these pipelines is of, `autosimulate` where none is named."""
     return "+".join(names or ["autosimulate"]).replace("__default__", "autosimulate")

@@ -10,7 +10,7 @@ from typing import Any
 from kedro.io import CatalogProtocol
 
 from autosimulate_pipeline.atomic import reading, replacing
-from autosimulate_pipeline.configuration import ConfigurationError, Parameters, flattened
+from autosimulate_pipeline.configuration import ConfigurationError, Parameters, can_change_results, flattened
 from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
 from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
@@ -101,7 +101,6 @@ def _inputs(parameters: Parameters) -> dict[str, Path]:
 
 
 def _settings(pipeline: str, parameters: Parameters) -> dict[str, Any]:
-    """All settings but those that cannot change a result: `parallel`, `task_model.device`, and `generate`."""
-    without: Any = {"parallel": True, "task_model": {"device"}, "generate": True}
-    settings = parameters.model_dump(mode="json", exclude=without)
-    return {"pipeline": pipeline, **flattened(settings)}
+    """All settings but those that cannot change a result."""
+    settings = flattened(parameters.model_dump(mode="json"))
+    return {"pipeline": pipeline, **{key: value for key, value in settings.items() if can_change_results(key)}}

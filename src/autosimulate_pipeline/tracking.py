@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.atomic import TORN, remove, replacing
+from autosimulate_pipeline.configuration import can_change_results
 from autosimulate_pipeline.model_logging import log_model_once
 from autosimulate_pipeline.run_lock import locked
 
@@ -186,7 +187,8 @@ class Tracker:
         client.update_run(self._run_id, "RUNNING")
         there = client.get_run(self._run_id).data.params
         entries = [Param(_name(key), str(value)[:MAX_PARAM_LENGTH]) for key, value in self._parameters.items()]
-        if any(there.get(entry.key, entry.value) != entry.value for entry in entries if not _may_change(entry.key)):
+        fixed = [entry for entry in entries if can_change_results(entry.key)]
+        if any(there.get(entry.key, entry.value) != entry.value for entry in fixed):
             client.delete_run(self._run_id)  # of a start that failed under other settings; MLflow keeps it as deleted
             self._run_id, there = self._begun(client, experiment_id), {}
         missing = [entry for entry in entries if entry.key not in there]
@@ -240,11 +242,6 @@ def _name(key: str) -> str:
     """The key of a metric or parameter as MLflow takes it: a value of ψ may be a colour or a path."""
     parts = re.sub(r"[^\w.\- :/]", "_", key).split("/")
     return "/".join(part for part in parts if part not in ("", ".", ".."))
-
-
-def _may_change(key: str) -> bool:
-    """Whether a run may go on with another value of this parameter."""
-    return key.startswith("parallel.") or key == "task_model.device"
 
 
 def _silence_mlflow() -> None:

@@ -83,10 +83,11 @@ def write_scene(dataset: AnnotatedDataset, scene: Path, image_ids: Sequence[int]
         image_name = f"{image_id:06d}.png"
         Image.fromarray(image.image).save(scene / "rgb" / image_name)
         coco.add(image, image_id, f"rgb/{image_name}")
+        depth_scale = _depth_scale(geometry)
         if geometry.depth_mm is not None:
-            depth = np.rint(geometry.depth_mm.astype(np.float64) / _depth_scale(geometry)).astype(np.uint16)
+            depth = np.rint(geometry.depth_mm.astype(np.float64) / depth_scale).astype(np.uint16)
             Image.fromarray(depth).save(scene / "depth" / image_name)
-        cameras[image_id] = {"cam_K": geometry.camera_matrix.ravel().tolist(), "depth_scale": _depth_scale(geometry)}
+        cameras[image_id] = {"cam_K": geometry.camera_matrix.ravel().tolist(), "depth_scale": depth_scale}
         poses[image_id], extents[image_id] = [], []
         for index, category in enumerate(image.instance_categories):
             name = f"{image_id:06d}_{index:06d}.png"

@@ -31,13 +31,9 @@ def _photoreal(settings: PhotorealSettings, parallel: ParallelSettings) -> Simul
     return Photoreal(settings, parallel)
 
 
-def _external(settings: ExternalSettings, parallel: ParallelSettings) -> Simulator:
-    return External(settings, parallel)
-
-
 SIMULATORS: dict[str, tuple[type[BaseModel], Callable[[Any, ParallelSettings], Simulator]]] = {
     "clevr": (NoOptions, lambda _options, parallel: Clevr(parallel)),
-    "external": (ExternalSettings, _external),
+    "external": (ExternalSettings, External),
     "photoreal": (PhotorealSettings, _photoreal),
     "toy": (NoOptions, lambda _options, _parallel: ToySimulator()),
 }
