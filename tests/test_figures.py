@@ -29,7 +29,7 @@ from autosimulate_pipeline.reporting import figures, palette, pictures
 from autosimulate_pipeline.reporting.contact_sheet import contact_sheet
 from autosimulate_pipeline.reporting.health import effective_number, health, noise_floor
 from autosimulate_pipeline.reporting.lessons import duration, largest_moves
-from autosimulate_pipeline.reporting.parameter_charts import fixed_parameters, in_words, learned_charts
+from autosimulate_pipeline.reporting.parameter_charts import fixed_parameters, learned_charts
 from autosimulate_pipeline.reporting.svg import Axis, Line, line_chart, number
 
 START = ProductDistribution.model_validate(cases.TOY_START)
@@ -227,10 +227,10 @@ def test_parameters_are_shown_with_units_from_start_to_end() -> None:
     assert f">{100 * shares[2]:.0f}</text>" in kind
     moves = [told for _, told in largest_moves(start, end)]
     assert moves[0] == "light from 15 to 45\u00a0%"
-    assert in_words(lit) == "15 ± 30 %"
+    assert lit.in_words() == "15 ± 30 %, within 0 to 100 %"
     fixed = fixed_parameters(start.uniform())
     assert fixed["light"] == "0 to 100 %"
-    assert fixed["kind"] == "1 33 %, 8 33 %, 64 33 %"
+    assert fixed["kind"] == "1 33.3 %, 8 33.3 %, 64 33.3 %"
 
 
 class Beta(LearnableDistribution):
@@ -252,7 +252,7 @@ def test_distribution_of_another_kind_is_drawn_by_its_entries() -> None:
     steps = [Beta(alpha=alpha) for alpha in (2.0, 3.0, 2.5)]  # type: ignore[abstract]
     (chart,) = learned_charts([ProductDistribution.model_construct({"gloss": step}) for step in steps])
     assert all(text in chart for text in ("gloss", "alpha", "beta", "iteration"))
-    assert in_words(steps[0]) == "Beta: 0.0, 0.5, 1.0"
+    assert steps[0].in_words() == "Beta: 0.0, 0.5, 1.0"
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_the_set_is_what_was_asked_for(whole: dict[str, str], toy_run: Path) -> 
     assert contents.images == {"train": NUM_IMAGES - 43, "val": 43}
     assert contents.instances.keys() == {"square", "disc", "triangle"}
     card = (folder / "README.md").read_text()
-    assert "mean 60, standard deviation 5" in card and "after 2 iterations and 60 images" in card
+    assert "| 60 ± 5, within 0 to 100 |" in card and "after 2 iterations and 60 images" in card
     total = contents.instances["disc"]
     assert f"| disc | {total['train']} | {total['val']} |" in card
     assert (folder / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")

@@ -43,6 +43,10 @@ class Distribution(BaseModel, ABC):
     def uniform(self) -> Distribution:
         """The domain-randomisation counterpart: the whole range or all values alike, nothing learned."""
 
+    def in_words(self) -> str:
+        """What is drawn, for people."""
+        return f"{type(self).__name__}: {', '.join(map(str, self.extremes()))}"
+
 
 class LearnableDistribution(Distribution):
     """A distribution with entries of ψ, called `num_parameters` numbers in the gradients below.

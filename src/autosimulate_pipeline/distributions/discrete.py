@@ -50,6 +50,10 @@ class Discrete(LearnableDistribution):
     def extremes(self) -> tuple[Value, ...]:
         return self.values
 
+    def in_words(self) -> str:
+        """As in `rubber 20 %, metal 80 %`."""
+        return ", ".join(f"{value} {100 * share:.3g} %" for value, share in self.entries().items())
+
 
 def one_hot(draws: Tensor, num_values: int) -> Tensor:
     """[s_k = i], shape (K, num_values), float64."""

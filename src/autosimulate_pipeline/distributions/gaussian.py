@@ -86,6 +86,11 @@ class Gaussian(LearnableDistribution):
     def extremes(self) -> tuple[float, float, float]:
         return self.low, self.high, self.low + (self.high - self.low) / math.e
 
+    def in_words(self) -> str:
+        """As in `60 ± 5 %, within 0 to 100 %`."""
+        unit = f" {self.unit}".rstrip()
+        return f"{self.mean:.4g} ± {self.width * self._range:.4g}{unit}, within {self.low:g} to {self.high:g}{unit}"
+
     def uniform(self) -> Uniform:
         return Uniform(low=self.low, high=self.high, unit=self.unit)
 

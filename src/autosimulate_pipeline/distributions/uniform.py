@@ -41,5 +41,9 @@ class Uniform(Distribution):
     def extremes(self) -> tuple[float, float, float]:
         return self.low, self.high, self.low + (self.high - self.low) / math.e
 
+    def in_words(self) -> str:
+        """As in `0 to 100 %`."""
+        return f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
+
     def uniform(self) -> Uniform:
         return self

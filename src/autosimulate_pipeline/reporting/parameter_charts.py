@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from autosimulate_pipeline.distributions import Distribution, Gaussian, ProductDistribution, Uniform
+from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
 from autosimulate_pipeline.distributions.base import LearnableDistribution
 from autosimulate_pipeline.distributions.discrete import Discrete
 from autosimulate_pipeline.reporting.palette import LINES
@@ -53,22 +53,7 @@ def learned_names(distribution: ProductDistribution) -> list[str]:
 def fixed_parameters(distribution: ProductDistribution) -> dict[str, str]:
     """The other parameters in words: what they are drawn from all along."""
     learned = learned_names(distribution)
-    return {name: in_words(d) for name, d in distribution.parameters.items() if name not in learned}
-
-
-def in_words(distribution: Distribution) -> str:
-    """`6 ± 1.5 m`, `rubber 20 %, metal 80 %`, `0 to 100 %`."""
-    if isinstance(distribution, Gaussian):
-        spread = distribution.width * (distribution.high - distribution.low)
-        return f"{number(distribution.mean)} ± {number(spread)} {distribution.unit}".strip()
-    if isinstance(distribution, Uniform):
-        return f"{number(distribution.low)} to {number(distribution.high)} {distribution.unit}".strip()
-    if isinstance(distribution, Discrete):
-        shares = [
-            f"{value} {share:.0%}" for value, share in zip(distribution.values, distribution.weights(), strict=True)
-        ]
-        return ", ".join(shares).replace("%", " %")
-    return f"{type(distribution).__name__}: {', '.join(map(str, distribution.extremes()))}"
+    return {name: d.in_words() for name, d in distribution.parameters.items() if name not in learned}
 
 
 def _gaussian(name: str, steps: Sequence[Gaussian]) -> Markup:

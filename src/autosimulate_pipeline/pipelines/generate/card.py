@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import autosimulate_pipeline
-from autosimulate_pipeline.distributions import Bernoulli, Categorical, Distribution, Gaussian, Uniform
 from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings, GenerationPlan
 from autosimulate_pipeline.provenance import source_commit
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
@@ -57,7 +56,7 @@ def dataset_card(
         f"| {name} | {num_instances[0][index]} | {num_instances[1][index]} |"
         for index, name in enumerate(plan.categories, start=1)
     ]
-    parameters = [f"| {name} | {_words(d)} |" for name, d in plan.simulator.parameters.parameters.items()]
+    parameters = [f"| {name} | {d.in_words()} |" for name, d in plan.simulator.parameters.parameters.items()]
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     commit = source_commit()
     models = plan.simulator.options.get("models_folder")
@@ -81,6 +80,8 @@ def dataset_card(
         "stratification). Both parts are renders; what a network is worth on photographs, only photographs tell.",
         "",
         "## Simulator parameters",
+        "",
+        "Normal distributions are told as mean ± standard deviation; what falls outside the range is cut to its end.",
         "",
         "| parameter | drawn from |",
         "|---|---|",
@@ -124,18 +125,3 @@ def _thumbnail(image: AnnotatedImage) -> Image.Image:
     resized = Image.fromarray(image.image).resize((round(width * scale) or 1, round(height * scale) or 1))
     boxes = image.boxes[image.counted] * scale
     return Image.fromarray(boxed(np.asarray(resized), boxes, image.counted_categories))
-
-
-def _words(distribution: Distribution) -> str:
-    """A distribution in numbers."""
-    if isinstance(distribution, Gaussian):
-        low, high = distribution.low, distribution.high
-        width = distribution.width * (high - low)
-        unit = f" {distribution.unit}" if distribution.unit else ""
-        return f"normal: mean {distribution.mean:.6g}{unit}, standard deviation {width:.4g}, cut to {low:g} to {high:g}"
-    if isinstance(distribution, Uniform):
-        unit = f" {distribution.unit}" if distribution.unit else ""
-        return f"uniform: {distribution.low:g} to {distribution.high:g}{unit}"
-    if isinstance(distribution, Bernoulli | Categorical):
-        return ", ".join(f"{value}: {probability:.4g}" for value, probability in distribution.entries().items())
-    return str(distribution.model_dump())
