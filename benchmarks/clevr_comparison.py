@@ -58,6 +58,7 @@ OWN_NETWORKS = {"autosimulate": scratch, "domain_randomisation": scratch, "froze
 
 NUM_FRESH = 100
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
+SECONDS = (60, 100, 150, 200)
 STAGES = [field.name for field in dataclasses.fields(StageSeconds) if field.name != "pretrain"]
 METRICS = {"miou": "mIoU", "map": "mAP"}
 
@@ -191,6 +192,7 @@ def report(networks: pd.DataFrame, progress: pd.DataFrame) -> str:
         if at_last["size"].nunique() > 1:
             parts.append(f"### Test {name} by fresh images from ψ\n\n{means(at_last, 'size', f'test_{metric}')}")
     parts.append(f"### Images (seconds) until validation mIoU is reached\n\n{until_reached(progress)}")
+    parts.append(f"### Best validation mIoU so far at equal seconds, median over seeds\n\n{by_seconds(progress)}")
     parts.append(f"### Seconds of a search, median over seeds\n\n{times(progress)}")
     return "\n\n".join(parts)
 
@@ -239,6 +241,18 @@ def until_reached(progress: pd.DataFrame) -> str:
         cells = (f"{cost(runs, level, 'images')} ({cost(runs, level, 'total')})" for level in LEVELS)
         rows.append([str(method), *cells])
     return markdown(["method", *(f"mIoU {level}" for level in LEVELS)], rows)
+
+
+def by_seconds(progress: pd.DataFrame) -> str:
+    """The median over seeds of the best network that a search has had by then; 0 where it had none."""
+    rows = []
+    for method, frame in progress.groupby("method", sort=False):
+        best = [
+            [run.loc[run["total"] <= seconds, "validation_miou"].max() for _, run in frame.groupby("seed")]
+            for seconds in SECONDS
+        ]
+        rows.append([str(method), *(f"{pd.Series(of_time).fillna(0).median():.3f}" for of_time in best)])
+    return markdown(["method", *(f"{seconds} s" for seconds in SECONDS)], rows)
 
 
 def times(progress: pd.DataFrame) -> str:
