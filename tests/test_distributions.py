@@ -170,7 +170,7 @@ def test_expectation_gradients_are_those_of_the_supplement():
     f = torch.tensor([1.0, 2.0, 3.0, 10.0], dtype=torch.float64)
     assert BERNOULLI.expectation_gradient(f, draws).tolist() == [8.0]  # equation (3)
     draws = torch.tensor([0, 1, 1, 2], dtype=torch.float64)
-    assert CATEGORICAL.expectation_gradient(f, draws).tolist() == [1.0, 2.5, 10.0]  # equation (4)
+    assert CATEGORICAL.expectation_gradient(f, draws).tolist() == [1.0 - 4.5, 2.5 - 4.5, 10.0 - 4.5]  # equation (4)
     draws = torch.tensor([4.0, 6.0, 0.0, 4.0], dtype=torch.float64)  # u − μ = (0, 0.1, −0.2, 0), Σ⁻¹ = 25
     torch.testing.assert_close(GAUSSIAN.expectation_gradient(f, draws).item(), (2 * 2.5 - 3 * 5.0) / 4)  # equation (2)
 
@@ -179,15 +179,17 @@ def test_group_means_are_the_score_function_estimate_when_values_come_in_their_p
     draws = torch.tensor([0, 0, 1, 1, 1, 1, 1, 2, 2, 2], dtype=torch.float64)  # exactly (0.2, 0.5, 0.3) of ten
     f = torch.randn(10, generator=generator(), dtype=torch.float64)
     by_score = (f[:, None] * CATEGORICAL.score(draws)).mean(dim=0)
-    torch.testing.assert_close(CATEGORICAL.expectation_gradient(f, draws) - f.mean(), by_score)
+    torch.testing.assert_close(CATEGORICAL.expectation_gradient(f, draws), by_score - by_score.mean())
 
 
-def test_value_without_draws_takes_the_mean_of_all_and_does_not_move():
-    f = torch.tensor([1.0, 4.0], dtype=torch.float64)
-    draws = torch.tensor([0, 1], dtype=torch.float64)
-    assert CATEGORICAL.expectation_gradient(f, draws).tolist() == [1.0, 4.0, 2.5]
+def test_value_without_draws_does_not_move():
+    f = torch.tensor([1.0, 1.0, 1.0, 4.0], dtype=torch.float64)
+    draws = torch.tensor([0, 0, 0, 1], dtype=torch.float64)
+    gradient = CATEGORICAL.expectation_gradient(f, draws)
+    assert gradient.tolist() == [-1.5, 1.5, 0]
+    torch.testing.assert_close(CATEGORICAL.ascended(gradient, 0.05).weights() - CATEGORICAL.weights(), 0.05 * gradient)
     assert CATEGORICAL.standardised_gradient(f, draws)[2] == 0
-    only_metal = torch.ones(2, dtype=torch.float64)
+    only_metal = torch.ones(4, dtype=torch.float64)
     assert BERNOULLI.expectation_gradient(f, only_metal).item() == 0
     assert BERNOULLI.standardised_gradient(f, only_metal).item() == 0
 

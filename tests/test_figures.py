@@ -167,7 +167,7 @@ def test_noise_floor_knows_the_paper_s_estimate_and_admits_when_it_knows_neither
     generator = torch.Generator().manual_seed(2)
     draws = START.sample(30, generator)
     influences = START.score(draws)[:, 0] + 5
-    plain = hypergradient(influences, START.expectation_gradient(influences, draws))
+    plain = hypergradient(influences, START.expectation_gradient(influences.unsqueeze(1).expand_as(draws), draws))
     floor = noise_floor(plain, START, draws)
     assert floor is not None and floor > 0
     other = hypergradient(influences, torch.ones(START.num_parameters, dtype=torch.float64))

@@ -73,12 +73,21 @@ def test_negative_curvature_is_reported(solver: str):
     assert solution.value.norm() < 20  # it did not run away
 
 
-def test_negative_curvature_at_the_first_step_returns_the_right_hand_side():
+@pytest.mark.parametrize(("solver", "num_steps"), [("conjugate_gradient", 1), ("newton_cg", 2)])
+def test_negative_curvature_at_the_first_step_returns_the_right_hand_side(solver: str, num_steps: int):
     b = vector(1, 2)
-    solution = conjugate_gradient(lambda v: -v, b, SolverSettings())
+    solution = LINEAR_SOLVERS[solver](lambda v: -v, b, SolverSettings())
     torch.testing.assert_close(solution.value, b)
-    assert (solution.outcome, solution.num_steps) == (Outcome.NEGATIVE_CURVATURE, 1)
+    assert (solution.outcome, solution.num_steps) == (Outcome.NEGATIVE_CURVATURE, num_steps)
     assert solution.residual_norm == pytest.approx(2)
+
+
+def test_newton_cg_does_not_follow_a_residual_with_negative_curvature():
+    """The first iteration solves for the first entry alone; what is left is the third, which has no minimum."""
+    diagonal = vector(3, 2, -1)
+    solution = LINEAR_SOLVERS["newton_cg"](lambda v: diagonal * v, vector(1, 0, 1e-3), SolverSettings())
+    torch.testing.assert_close(solution.value, vector(1, 0, 1e-3) / 3, rtol=1e-3, atol=0)
+    assert solution.outcome is Outcome.NEGATIVE_CURVATURE
 
 
 def test_negative_curvature_later_returns_the_iterate_so_far():
@@ -91,8 +100,15 @@ def test_negative_curvature_later_returns_the_iterate_so_far():
 
 @pytest.mark.parametrize("solver", LINEAR_SOLVERS)
 def test_products_that_are_not_finite_are_reported(solver: str):
-    solution = LINEAR_SOLVERS[solver](lambda v: v * float("nan"), vector(1, 2), SolverSettings())
+    products = []
+
+    def product(v: Tensor) -> Tensor:
+        products.append(v)
+        return v * float("nan")
+
+    solution = LINEAR_SOLVERS[solver](product, torch.ones(100, dtype=torch.float64), SolverSettings())
     assert solution.outcome is Outcome.NOT_FINITE
+    assert len(products) <= 101  # the dense solve's, and one for the residual
 
 
 def test_neumann_series_diverges_openly_when_its_step_is_too_long():

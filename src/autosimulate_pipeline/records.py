@@ -178,10 +178,11 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class HypergradientReport:
-    """One hypergradient and what moved ψ; as it is by default where none was computed.
+    """One hypergradient and where it came from; as it is by default where none was computed.
 
     Attributes:
-        gradient: E[f · ∇_ψ log p_ψ] by ψ entry, as estimated (−dL_val/dψ).
+        gradient: E[f · ∇_ψ log p_ψ] by ψ entry, as estimated (−dL_val/dψ), of the whole f: `search.credit` and the
+            standardisation of a step are not in it.
         influences: f(s_k) = vᵀ∇_θ l(s_k; θ) of each image of the batch.
         validation_gradient_norm: ‖∇_θ L_val‖.
         norm: Euclidean norm of `gradient`.

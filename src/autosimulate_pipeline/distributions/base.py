@@ -33,7 +33,7 @@ class Distribution(BaseModel, ABC):
 
     @abstractmethod
     def log_prob(self, draws: Tensor) -> Tensor:
-        """Log density (of the draws in the unit range) or log probability, shape (K,)."""
+        """Log density (of draws in the unit range) or log probability, shape (K,): what `score` is the gradient of."""
 
     @abstractmethod
     def extremes(self) -> Sequence[Value]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from autosimulate_pipeline.distributions.base import Value
-from autosimulate_pipeline.distributions.discrete import PROBABILITY_FLOOR, Discrete, means_by_value, over
+from autosimulate_pipeline.distributions.discrete import PROBABILITY_FLOOR, Discrete, centred_means, over
 
 
 class Bernoulli(Discrete):
@@ -32,7 +32,7 @@ class Bernoulli(Discrete):
 
     def expectation_gradient(self, influences: Tensor, draws: Tensor) -> Tensor:
         """f̄(1) − f̄(0), shape (1,): equation (3) of the supplement; 0 where one value was not drawn."""
-        return means_by_value(influences, draws, 2).diff()
+        return centred_means(influences, draws, 2).diff()
 
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
         """Mean of a_k (s_k − p) over √(p(1 − p)), shape (1,); 0 where one value was not drawn."""

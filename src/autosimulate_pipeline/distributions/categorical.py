@@ -11,7 +11,7 @@ from torch import Tensor
 from autosimulate_pipeline.distributions.base import Value
 from autosimulate_pipeline.distributions.discrete import (
     Discrete,
-    means_by_value,
+    centred_means,
     one_hot,
     over,
     probability_floor,
@@ -50,8 +50,8 @@ class Categorical(Discrete):
         return over(one_hot(draws, len(self.values)), self.weights()) - 1
 
     def expectation_gradient(self, influences: Tensor, draws: Tensor) -> Tensor:
-        """f̄(i), shape (num_values,): equation (4) of the supplement."""
-        return means_by_value(influences, draws, len(self.values))
+        """f̄(i), shape (num_values,): equation (4) of the supplement, less the mean over values; 0 where not drawn."""
+        return centred_means(influences, draws, len(self.values))
 
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
         """[mean(a·[s = i]) − p_i mean(a)] / √p_i, shape (num_values,); 0 for a value that was not drawn."""

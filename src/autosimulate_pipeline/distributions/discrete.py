@@ -60,15 +60,16 @@ def one_hot(draws: Tensor, num_values: int) -> Tensor:
     return torch.nn.functional.one_hot(draws.long(), num_values).double()
 
 
-def means_by_value(influences: Tensor, draws: Tensor, num_values: int) -> Tensor:
-    """f̄(i), the mean influence of the draws of each value, shape (num_values,).
+def centred_means(influences: Tensor, draws: Tensor, num_values: int) -> Tensor:
+    """f̄(i), the mean influence of the draws of each value, less the mean over values, shape (num_values,).
 
-    A value without draws has no information and takes the mean of all.
+    A value without draws has no information and gets 0. Probabilities sum to 1: what all values have in common could
+    not move them, and would hide what does.
     """
     drawn = one_hot(draws, num_values)
     counts = drawn.sum(dim=0)
     means = influences.to(drawn) @ drawn / counts.clamp(min=1)
-    return torch.where(counts > 0, means, influences.mean().to(drawn))
+    return torch.where(counts > 0, means - means[counts > 0].mean(), 0.0)
 
 
 def over(numerator: Tensor, probabilities: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
 
     def scenes(self, draws: Tensor) -> list[Scene]:
         """What the simulator gets for each draw, clipped to the ranges."""
-        columns = [distribution.to_values(column) for _, distribution, column in self._columns(draws)]
+        columns = [self.root[name].to_values(column) for name, column in self._columns(draws).items()]
         return [dict(zip(self.root, values, strict=True)) for values in zip(*columns, strict=True)]
 
     def extremes(self) -> list[Scene]:
@@ -86,31 +86,34 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
 
     def log_prob(self, draws: Tensor) -> Tensor:
         """log p_ψ(s_k), shape (K,)."""
-        return torch.stack([d.log_prob(column) for _, d, column in self._columns(draws)]).sum(dim=0)
+        columns = self._columns(draws)
+        return torch.stack([d.log_prob(columns[name]) for name, d in self.root.items()]).sum(dim=0)
 
     def score(self, draws: Tensor) -> Tensor:
         """∇_ψ log p_ψ(s_k), shape (K, num_parameters)."""
-        return torch.cat([draws[:, :0], *(d.score(column) for d, column in self._learned_columns(draws))], dim=1)
+        columns = self._columns(draws)
+        return torch.cat([draws[:, :0], *(d.score(columns[name]) for name, d in self._learned.items())], dim=1)
 
     def expectation_gradient(self, influences: Tensor, draws: Tensor) -> Tensor:
-        """The supplement's estimate of ∇_ψ E[f(s)] from f(s_k), equations (2) to (4), shape (num_parameters,)."""
-        influences = influences.to(draws)
-        gradients = (d.expectation_gradient(influences, column) for d, column in self._learned_columns(draws))
+        """The supplement's estimate of ∇_ψ E[f(s)], equations (2) to (4), shape (num_parameters,).
+
+        Args:
+            influences: f(s_k) for each draw and parameter, in the shape of the draws.
+            draws: shape (K, num_dims).
+        """
+        f, columns = self._columns(influences.to(draws)), self._columns(draws)
+        gradients = (d.expectation_gradient(f[name], columns[name]) for name, d in self._learned.items())
         return torch.cat([draws.new_empty(0), *gradients])
 
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
         """The gradient in units of each score's standard deviation, shape (num_parameters,).
 
         Args:
-            advantages: of each draw and parameter, in the shape of the draws.
+            advantages: for each draw and parameter, in the shape of the draws.
             draws: shape (K, num_dims).
         """
-        learned = self._learned
-        gradients = (
-            learned[name].standardised_gradient(advantage, column)
-            for (name, _, column), advantage in zip(self._columns(draws), advantages.to(draws).unbind(1), strict=True)
-            if name in learned
-        )
+        a, columns = self._columns(advantages.to(draws)), self._columns(draws)
+        gradients = (d.standardised_gradient(a[name], columns[name]) for name, d in self._learned.items())
         return torch.cat([draws.new_empty(0), *gradients])
 
     def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:
@@ -153,12 +156,8 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
     def _learned(self) -> dict[str, LearnableDistribution]:
         return {name: d for name, d in self.root.items() if isinstance(d, LearnableDistribution) and d.learned}
 
-    def _columns(self, draws: Tensor) -> list[tuple[str, Distribution, Tensor]]:
-        return [(name, d, column) for (name, d), column in zip(self.root.items(), draws.unbind(1), strict=True)]
-
-    def _learned_columns(self, draws: Tensor) -> list[tuple[LearnableDistribution, Tensor]]:
-        learned = self._learned
-        return [(learned[name], column) for name, _, column in self._columns(draws) if name in learned]
+    def _columns(self, matrix: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.root, matrix.unbind(1), strict=True))
 
     def _parts(self, gradient: Tensor) -> list[tuple[str, LearnableDistribution, Tensor]]:
         learned = self._learned

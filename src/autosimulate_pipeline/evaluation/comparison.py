@@ -44,20 +44,19 @@ def cost_to_reach(level: float, values: Sequence[float], costs: Sequence[float])
 
 
 def median_cost(reached: Sequence[float | None], spent: Sequence[float]) -> str:
-    """The median over runs of what a level cost, as text; `>N` where it is not known, for half the runs gave up by N.
+    """The median over runs of what a level cost, as text; `>N` where it is known to be more than N alone.
 
     Args:
         reached: the cost of each run, or None where it ended without reaching the level (a censored run).
-        spent: what each run had spent at its end.
+        spent: what each run had spent at its end: a censored run's cost is more.
 
     Raises:
         ValueError: if there is no run.
     """
     if not reached:
         raise ValueError("reached must have at least one run, got none")
-    ordered = sorted((np.inf if cost is None else cost) for cost in reached)
-    middle = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-    if np.isfinite(middle):
-        return f"{middle:.0f}"
-    censored = [end for cost, end in zip(reached, spent, strict=True) if cost is None]
-    return f">{min(censored):.0f}"
+    at_least = [end if cost is None else cost for cost, end in zip(reached, spent, strict=True)]
+    middle = float(np.median(at_least))
+    highest = sorted(at_least)[len(at_least) // 2]
+    is_censored = any(cost is None and end <= highest for cost, end in zip(reached, spent, strict=True))
+    return f"{'>' if is_censored else ''}{middle:.0f}"

@@ -4,6 +4,7 @@ Works on flat weight vectors and callables; knows neither task models nor distri
 """
 
 from autosimulate_pipeline.hypergradient.advantages import (
+    check_influences,
     leave_one_out_baseline,
     normalised_advantages,
     score_function_gradient,
@@ -19,6 +20,7 @@ __all__ = [
     "HypergradientSettings",
     "ImplicitProblem",
     "ValidationInfluences",
+    "check_influences",
     "leave_one_out_baseline",
     "normalised_advantages",
     "score_function_gradient",

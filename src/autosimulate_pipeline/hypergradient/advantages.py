@@ -9,6 +9,19 @@ CLAMP = 2.5
 """Advantages beyond this many standard deviations are cut: one odd image must not decide a step."""
 
 
+def check_influences(influences: Tensor) -> None:
+    """Refuses what no step of ψ may come from.
+
+    Raises:
+        ValueError: if K < 2 or an influence is not finite.
+    """
+    if len(influences) < 2:
+        raise ValueError(f"influences must come from at least 2 images, got {len(influences)}")
+    if not influences.isfinite().all():
+        num_bad = int((~influences.isfinite()).sum())
+        raise ValueError(f"influences must be finite, got {num_bad} of {len(influences)} that are not")
+
+
 def leave_one_out_baseline(influences: Tensor) -> Tensor:
     """b_k = mean of the influences of the other images, shape (K,).
 
@@ -17,7 +30,7 @@ def leave_one_out_baseline(influences: Tensor) -> Tensor:
     Raises:
         ValueError: if K < 2 or an influence is not finite.
     """
-    _check(influences)
+    check_influences(influences)
     return (influences.sum() - influences) / (len(influences) - 1)
 
 
@@ -31,8 +44,13 @@ def normalised_advantages(influences: Tensor) -> Tensor:
     """
     centred = influences - leave_one_out_baseline(influences)
     deviation = centred.square().mean().sqrt()
-    rounding = 8 * torch.finfo(influences.dtype).eps * influences.abs().max()
-    return torch.zeros_like(influences) if deviation <= rounding else (centred / deviation).clamp(-CLAMP, CLAMP)
+    return scaled(centred, deviation, influences)
+
+
+def scaled(centred: Tensor, deviation: Tensor, values: Tensor) -> Tensor:
+    """`centred` over `deviation`, clamped to ±2.5; 0 where the deviation of `values` is rounding alone."""
+    rounding = 8 * torch.finfo(values.dtype).eps * values.abs().max()
+    return torch.zeros_like(values) if deviation <= rounding else (centred / deviation).clamp(-CLAMP, CLAMP)
 
 
 def score_function_gradient(score_values: Tensor, influences: Tensor, baseline: Tensor) -> Tensor:
@@ -48,13 +66,5 @@ def score_function_gradient(score_values: Tensor, influences: Tensor, baseline: 
     Raises:
         ValueError: if K < 2 or an influence is not finite.
     """
-    _check(influences)
+    check_influences(influences)
     return ((influences - baseline).unsqueeze(1) * score_values).mean(dim=0)
-
-
-def _check(influences: Tensor) -> None:
-    if len(influences) < 2:
-        raise ValueError(f"influences must come from at least 2 images, got {len(influences)}")
-    if not influences.isfinite().all():
-        num_bad = int((~influences.isfinite()).sum())
-        raise ValueError(f"influences must be finite, got {num_bad} of {len(influences)} that are not")

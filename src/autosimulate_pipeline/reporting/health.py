@@ -106,5 +106,5 @@ def _estimates(distribution: ProductDistribution, draws: Tensor) -> tuple[Callab
     scores = distribution.score(draws)
     return (
         lambda influences: score_function_gradient(scores, influences, leave_one_out_baseline(influences)),
-        lambda influences: distribution.expectation_gradient(influences, draws),
+        lambda influences: distribution.expectation_gradient(influences.unsqueeze(1).expand_as(draws), draws),
     )

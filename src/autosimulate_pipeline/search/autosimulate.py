@@ -21,6 +21,7 @@ import torch
 from pydantic import BaseModel
 
 from autosimulate_pipeline.hypergradient import (
+    check_influences,
     leave_one_out_baseline,
     normalised_advantages,
     score_function_gradient,
@@ -56,22 +57,23 @@ class AutoSimulate(SearchMethod):
         if before_fit and state.iteration == 0:
             return next_state, HypergradientReport()
         influences = observation.influences(before_fit, hypergradient)
-        distribution = state.distribution
+        values, draws, distribution = influences.values, observation.draws, state.distribution
+        check_influences(values)
+        owners = observation.owners if search.credit == "category" else {}
+        credited = [influences.credited_to(owners.get(name)) for name in distribution.parameters]
         if search.standardised:
-            baseline = leave_one_out_baseline(influences.values)
-            gradient = score_function_gradient(distribution.score(observation.draws), influences.values, baseline)
-            owners = observation.owners if search.credit == "category" else {}
-            credited = (influences.credited_to(owners.get(name)) for name in distribution.parameters)
-            advantages = torch.stack([normalised_advantages(values) for values in credited], dim=1)
-            direction = distribution.standardised_gradient(advantages, observation.draws).clamp(-1, 1)
+            gradient = score_function_gradient(distribution.score(draws), values, leave_one_out_baseline(values))
+            advantages = torch.stack([normalised_advantages(credit) for credit in credited], dim=1)
+            direction = distribution.standardised_gradient(advantages, draws).clamp(-1, 1)
             num_steps_taken = state.iteration - int(before_fit)
             moved = distribution.stepped(direction, search.step_size * search.step_decay**num_steps_taken)
         else:
-            gradient = distribution.expectation_gradient(influences.values, observation.draws)
-            moved = distribution.ascended(gradient, search.learning_rate)
+            gradient = distribution.expectation_gradient(values.unsqueeze(1).expand_as(draws), draws)
+            direction = distribution.expectation_gradient(torch.stack(credited, dim=1), draws)
+            moved = distribution.ascended(direction, search.learning_rate)
         report = HypergradientReport(
             gradient=dict(zip(distribution.learned_entries(), gradient.tolist(), strict=True)),
-            influences=tuple(influences.values.tolist()),
+            influences=tuple(values.tolist()),
             validation_gradient_norm=influences.validation_gradient_norm,
             norm=math.hypot(*gradient.tolist()),
             solver_outcome=influences.solver_outcome,

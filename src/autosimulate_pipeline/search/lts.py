@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.hypergradient import normalised_advantages
-from autosimulate_pipeline.hypergradient.advantages import CLAMP
+from autosimulate_pipeline.hypergradient.advantages import scaled
 from autosimulate_pipeline.randomness import derive_generator
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.search.trials import TrialSearch
@@ -55,13 +55,10 @@ class LearningToSimulate(TrialSearch):
             for first in range(0, len(state.trials), num_datasets)
         ]
         latest = rewards[-1].double()
-        if self.search.lts.baseline == "leave_one_out" or len(rewards) == 1:
-            return normalised_advantages(latest)
         means = [batch.double().mean() for batch in rewards[:-1] if len(batch)]
+        if self.search.lts.baseline == "leave_one_out" or not means:
+            return normalised_advantages(latest)
         baseline = means[0]
         for mean in means[1:]:
             baseline = BASELINE_MOMENTUM * baseline + (1 - BASELINE_MOMENTUM) * mean
-        deviation = latest.std(correction=0)
-        if not deviation:
-            return torch.zeros_like(latest)
-        return ((latest - baseline) / deviation).clamp(-CLAMP, CLAMP)
+        return scaled(latest - baseline, latest.std(correction=0), latest)

@@ -47,7 +47,11 @@ class SolverSettings(BaseModel):
     max_steps: int = Field(
         default=10, ge=1, description="most steps of an iterative solver; of newton_cg its outer iterations"
     )
-    tolerance: float = Field(default=1e-2, gt=0, description="residual to reach, relative to the right-hand side")
+    tolerance: float = Field(
+        default=1e-2,
+        gt=0,
+        description="residual to reach, relative to the right-hand side; of newton_cg the change in an outer iteration",
+    )
     neumann_step: float = Field(
         default=0.05, gt=0, description="of neumann alone: scale of A in the series, below 2/‖A‖"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ def scipy_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution:
     operator = LinearOperator((size, size), matvec=matrix.curve, dtype=np.float64)
     value, info = cg(operator, _array(b), rtol=settings.tolerance, maxiter=settings.max_steps)
     solution = matrix.solution(value, settings)
-    if solution.outcome in (Outcome.NEGATIVE_CURVATURE, Outcome.NOT_FINITE):
+    if matrix.trouble or solution.outcome is Outcome.NOT_FINITE:
         return solution
     return replace(solution, outcome=Outcome.CONVERGED if info == 0 else Outcome.MAX_STEPS)
 
@@ -38,8 +39,12 @@ def newton_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution
     """v as the minimum of ½ vᵀAv − bᵀv by `scipy.optimize.fmin_ncg`, as in the supplement.
 
     `max_steps` bounds its outer iterations, each with a conjugate-gradient solve and a line search inside: it takes
-    several times the products of `conjugate_gradient`, and `num_steps` counts them all. A quadratic with negative
-    curvature has no minimum: the iteration that meets it is the last, or the value would run away.
+    several times the products of `conjugate_gradient`, and `num_steps` counts them all. `tolerance` is for the mean
+    change of v in an outer iteration, relative to the mean of |b|.
+
+    A quadratic with negative curvature has no minimum: the iteration that meets it is the last, or the value would run
+    away. Where the first direction of that iteration, the residual, shows it, SciPy would go 2¹⁰ times as far along it:
+    the iterate before is returned, or b itself at the first, as by `conjugate_gradient`.
     """
     matrix = _Matrix(product, b)
     right = _array(b)
@@ -50,41 +55,61 @@ def newton_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution
     def slope_at(point: Array) -> Array:
         return matrix.at(point) - right
 
-    def curve(_point: Array, direction: Array) -> Array:
-        return matrix.curve(direction)
+    def curve(point: Array, direction: Array) -> Array:
+        image = matrix.curve(direction)
+        is_first = np.array_equal(direction, right - matrix.at(point))
+        if matrix.trouble is Outcome.NOT_FINITE or (matrix.trouble and is_first):
+            raise _StoppedAt(point.copy())
+        return image
 
     def stop_at_negative_curvature(_point: Array) -> None:
-        if matrix.has_negative_curvature:
+        if matrix.trouble:
             raise StopIteration
 
-    value = fmin_ncg(
-        value_at,
-        np.zeros_like(right),
-        fprime=slope_at,
-        fhess_p=curve,  # type: ignore[arg-type]  # the stubs think that a product is a number
-        avextol=settings.tolerance * float(np.abs(right).mean()),
-        maxiter=settings.max_steps,
-        disp=False,
-        callback=stop_at_negative_curvature,
-    )
-    return matrix.solution(value, settings)
+    try:
+        value, *_, status = fmin_ncg(
+            value_at,
+            np.zeros_like(right),
+            fprime=slope_at,
+            fhess_p=curve,  # type: ignore[arg-type]  # the stubs think that a product is a number
+            avextol=settings.tolerance * float(np.abs(right).mean()),
+            maxiter=settings.max_steps,
+            disp=False,
+            callback=stop_at_negative_curvature,
+            full_output=True,
+        )
+    except _StoppedAt as stopped:
+        value, status = (stopped.point if stopped.point.any() else right), None
+    solution = matrix.solution(value, settings)
+    has_ended = status == 0 and solution.outcome is Outcome.MAX_STEPS  # its own way: v changes no more
+    return replace(solution, outcome=Outcome.CONVERGED) if has_ended else solution
+
+
+class _StoppedAt(Exception):  # noqa: N818  # no error: it ends SciPy's iteration
+    def __init__(self, point: Array) -> None:
+        super().__init__()
+        self.point = point
 
 
 @dataclass
 class _Matrix:
-    """A for SciPy: counts its products and remembers whether a direction of search had negative curvature."""
+    """A for SciPy: counts its products and remembers what is wrong with it along a direction of search."""
 
     product: Product
     b: Tensor
     num_products: int = 0
-    has_negative_curvature: bool = False
+    trouble: Outcome | None = None
     _point: Array | None = None
     _image: Array | None = None
 
     def curve(self, direction: Array) -> Array:
         """A p for a direction p of search."""
         image = self._multiply(direction)
-        self.has_negative_curvature |= bool(direction @ image < 0)
+        curvature = float(direction @ image)
+        if not math.isfinite(curvature):
+            self.trouble = Outcome.NOT_FINITE
+        elif curvature < 0:
+            self.trouble = self.trouble or Outcome.NEGATIVE_CURVATURE
         return image
 
     def at(self, point: Array) -> Array:
@@ -98,8 +123,8 @@ class _Matrix:
         tensor = self._tensor(value)
         num_products = self.num_products
         solution = assess(tensor, self.b - self.product(tensor), self.b, num_products, settings)
-        if self.has_negative_curvature and solution.outcome is not Outcome.NOT_FINITE:
-            return replace(solution, outcome=Outcome.NEGATIVE_CURVATURE)
+        if self.trouble and solution.outcome is not Outcome.NOT_FINITE:
+            return replace(solution, outcome=self.trouble)
         return solution
 
     def _multiply(self, vector: Array) -> Array:

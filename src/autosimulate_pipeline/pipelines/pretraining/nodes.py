@@ -25,13 +25,13 @@ class PretrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_images: int = Field(0, ge=0, description="drawn uniformly over the parameters' ranges; 0: no pretraining")
+    num_images: int = Field(0, ge=0, description="drawn uniformly over the learned parameters' ranges; 0: no training")
     seed: int = Field(0, ge=0, description="apart from the run's seed: all runs share the pretrained network")
     training: TrainingSettings = Field(TrainingSettings(epochs=40), description="of all weights, the frozen ones too")
 
 
 def sample_pretraining_scenes(simulator: SimulatorSettings, settings: PretrainingSettings) -> pd.DataFrame:
-    """Scenes drawn uniformly over the ranges of all parameters."""
+    """Scenes drawn uniformly over the ranges of the learned parameters; of the others as conf has it."""
     return draw_scenes(simulator.parameters.uniform(), settings.num_images, settings.seed, "pretraining")
 
 
