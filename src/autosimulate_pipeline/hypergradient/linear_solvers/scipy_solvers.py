@@ -67,11 +67,11 @@ def newton_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution
             raise StopIteration
 
     try:
-        value, *_, status = fmin_ncg(
+        value, *_, status = fmin_ncg(  # type: ignore[call-overload]  # in the stubs a product is a number
             value_at,
             np.zeros_like(right),
             fprime=slope_at,
-            fhess_p=curve,  # type: ignore[arg-type]  # the stubs think that a product is a number
+            fhess_p=curve,
             avextol=settings.tolerance * float(np.abs(right).mean()),
             maxiter=settings.max_steps,
             disp=False,
