@@ -29,7 +29,7 @@ from autosimulate_pipeline.pipelines.final_evaluation.nodes import polish_task_m
 from autosimulate_pipeline.pipelines.reference_data.nodes import load_reference_data
 from autosimulate_pipeline.pipelines.validation_only.nodes import train_on_validation
 from autosimulate_pipeline.progress import console
-from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, ignore_progress
+from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds, ignore_progress
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.scenes import draw_scenes
@@ -90,10 +90,12 @@ def state_at(trial: Trial, num_images: int) -> SearchState:
 
 def validation_reports(trial: Trial) -> list[EvaluationReport]:
     """Of every iteration."""
-    return [
-        _record(trial.file("07_model_output", f"validation_report_{k:03d}.json"), EvaluationReport).load()
-        for k in range(trial.parameters.loop.num_iterations)
-    ]
+    return _of_every_iteration(trial, "validation_report", EvaluationReport)
+
+
+def stage_seconds(trial: Trial) -> list[StageSeconds]:
+    """What the search had taken by the end of every iteration."""
+    return _of_every_iteration(trial, "stage_seconds", StageSeconds)
 
 
 def fresh(trial: Trial, distribution: ProductDistribution, num_images: int) -> Reports:
@@ -210,6 +212,11 @@ def _judged(trial: Trial, key: tuple[Any, ...], weights: Callable[[], Weights]) 
 def _rendered(trial: Trial, num_iterations: int) -> list[AnnotatedDataset]:
     folders = (trial.file("03_primary", f"rendered_dataset_{k:03d}") for k in range(num_iterations))
     return [AnnotatedImagesDataset(str(folder)).load() for folder in folders]
+
+
+def _of_every_iteration(trial: Trial, name: str, record: type) -> list[Any]:
+    numbers = range(trial.parameters.loop.num_iterations)
+    return [_record(trial.file("07_model_output", f"{name}_{k:03d}.json"), record).load() for k in numbers]
 
 
 def _record(path: Path, record: type) -> RecordDataset:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from mlflow import MlflowClient
 
 import benchmark_runs
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost_to_reach, median_cost
@@ -138,13 +137,8 @@ def judged(reports: Reports) -> dict[str, float]:
 
 def progress_rows(trials: list[tuple[str, Trial]]) -> Iterator[dict[str, Any]]:
     """One for each iteration of a search: what it had cost by then, and how its network did on validation images."""
-    client = MlflowClient(f"sqlite:///{benchmark_runs.PROJECT / 'mlflow.db'}")
     for method, trial in trials:
-        run_id = trial.file("08_reporting", "mlflow_run_id").read_text().strip()
-        seconds = {
-            stage: {metric.step: metric.value for metric in client.get_metric_history(run_id, f"seconds/{stage}")}
-            for stage in STAGES
-        }
+        seconds = benchmark_runs.stage_seconds(trial)
         for k, validation in enumerate(benchmark_runs.validation_reports(trial)):
             yield {
                 "method": method,
@@ -152,7 +146,7 @@ def progress_rows(trials: list[tuple[str, Trial]]) -> Iterator[dict[str, Any]]:
                 "images": trial.parameters.loop.num_images * (k + 1),
                 "validation_miou": validation.miou,
                 "validation_map": validation.map,
-            } | {stage: values[k] for stage, values in seconds.items()}
+            } | {stage: getattr(seconds[k], stage) for stage in STAGES}
 
 
 def merged(rows: pd.DataFrame, file: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ and an hour for Learning To Simulate, for each seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -21,11 +21,12 @@ from autosimulate_pipeline.evaluation.comparison import cost_to_reach, median_co
 from autosimulate_pipeline.grids import Trial
 from benchmark_runs import fresh
 from clevr_ablations import answer_of
-from clevr_comparison import HIDDEN_SEED, LEVELS, METHODS, NUM_FRESH, SEEDS
+from clevr_comparison import HIDDEN_SEED, METHODS, NUM_FRESH, SEEDS
 from clevr_comparison import NAME as COMPARISON
 from tables import markdown
 
 NAME = "clevr-long-runs"
+LEVELS = (0.4, 0.5, 0.6, 0.7)
 LENGTHS: dict[str, dict[str, Any]] = {
     "bayesian": {"loop.num_iterations": 90},
     "lts": {"loop.num_iterations": 270},
@@ -50,49 +51,39 @@ def main(command_line: list[str] | None = None) -> None:
     benchmark_runs.run_searches(NAME, every, options.jobs)
     benchmark_runs.answer([(fresh, trial, answer_of(trial)) for trial in every], options.jobs)
     table = markdown(
-        ["", "seed", *(f"mIoU {level}" for level in LEVELS), "best mIoU", f"test mIoU, {NUM_FRESH} fresh", "test mAP"],
-        [ours(), *(row(trial) for trial in every)],
+        ["seed", "", *(f"mIoU {level}" for level in LEVELS), "best mIoU", f"test mIoU, {NUM_FRESH} fresh", "test mAP"],
+        sorted([*ours(options.seeds), *map(long, every)], key=lambda cells: int(cells[0])),
     )
     (benchmark_runs.PROJECT / "data/08_reporting" / NAME / "table.md").write_text(table + "\n")
     print(table)
 
 
-def ours() -> list[str]:
-    """AutoSimulate's row: medians over its seeds."""
+def ours(seeds: Sequence[int]) -> Iterator[list[str]]:
+    """AutoSimulate's rows, of the comparison's searches."""
     progress = pd.read_csv(benchmark_runs.RESULTS / "clevr_progress.csv").query("method == 'autosimulate'")
     networks = pd.read_csv(benchmark_runs.RESULTS / "clevr_networks.csv").query("method == 'autosimulate'")
-    last = networks.query("network == 'fresh' and size == @NUM_FRESH and images == images.max()")
-    runs = [run for _, run in progress.groupby("seed")]
-    reached = [
-        median_cost(
-            [cost_to_reach(level, list(run["validation_miou"]), list(run["images"])) for run in runs],
-            [float(run["images"].max()) for run in runs],
-        )
-        for level in LEVELS
-    ]
-    best = progress.groupby("seed")["validation_miou"].max().median()
-    figures = [f"{value:.3f}" for value in (best, last["test_miou"].median(), last["test_map"].median())]
-    return [f"AutoSimulate, {progress['images'].max()} images", f"median of {len(runs)}", *reached, *figures]
+    last = networks.query("network == 'fresh' and size == @NUM_FRESH and images == images.max()").set_index("seed")
+    for seed in seeds:
+        search, tested = progress[progress["seed"] == seed], last.loc[seed]
+        figures = tested["test_miou"], tested["test_map"]
+        yield row("autosimulate", seed, list(search["images"]), list(search["validation_miou"]), figures)
 
 
-def row(trial: Trial) -> list[str]:
-    """One long run: images until each level, its best network, and what its answer is worth."""
-    validation = [report.miou for report in benchmark_runs.validation_reports(trial)]
-    images = images_by_iteration(trial)
-    reached = [median_cost([cost_to_reach(level, validation, images)], [images[-1]]) for level in LEVELS]
-    tested = fresh(trial, *answer_of(trial))["test"]
-    return [
-        f"{trial.pipeline}, {images[-1]:.0f} images",
-        str(trial.parameters.seed),
-        *reached,
-        *(f"{value:.3f}" for value in (max(validation), tested.miou, tested.map)),
-    ]
-
-
-def images_by_iteration(trial: Trial) -> Sequence[float]:
-    """Images rendered when each network of the search is judged."""
+def long(trial: Trial) -> list[str]:
+    """The row of a long run."""
     loop = trial.parameters.loop
-    return [float(loop.num_images * (k + 1)) for k in range(loop.num_iterations)]
+    images = [loop.num_images * (k + 1) for k in range(loop.num_iterations)]
+    validation = [report.miou for report in benchmark_runs.validation_reports(trial)]
+    tested = fresh(trial, *answer_of(trial))["test"]
+    return row(trial.pipeline, trial.parameters.seed, images, validation, (tested.miou, tested.map))
+
+
+def row(
+    method: str, seed: int, images: Sequence[int], validation: Sequence[float], tested: tuple[float, float]
+) -> list[str]:
+    """Images until each level, the search's best network, and what its answer is worth on the test images."""
+    reached = [median_cost([cost_to_reach(level, validation, images)], [images[-1]]) for level in LEVELS]
+    return [str(seed), f"{method}, {images[-1]} images", *reached, *(f"{v:.3f}" for v in (max(validation), *tested))]
 
 
 if __name__ == "__main__":

@@ -71,7 +71,11 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("reference_data.validation_folder", "photos", "reference_data: validation_folder and test_folder must be given"),
     ("reference_data.hidden_simulator.seed", -1, "reference_data.hidden_simulator.seed: input should be greater"),
     ("reference_data.hidden_simulator.num_test_images", 0, "hidden_simulator.num_test_images: input should be greater"),
-    ("reference_data.hidden_simulator.options", {"a": 1}, "simulator.options: clevr has no option a, only none"),
+    (
+        "reference_data.hidden_simulator.options",
+        {"a": 1},
+        "hidden_simulator.options: clevr has no option a, only none",
+    ),
     ("reference_data.hidden_simulator.camera", {"blur": 9}, "camera.blur: input should be less than or equal to 5"),
     ("reference_data.hidden_simulator.camera", {"fog": 1}, "hidden_simulator.camera.fog is not a parameter"),
     (

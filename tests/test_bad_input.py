@@ -164,7 +164,10 @@ def test_the_cube_and_the_wedge_are_right_before_they_are_made_wrong(tmp_path: P
 
 COMMANDS: list[tuple[list[str], str]] = [
     (["run", "--params", "loop.num_images=1"], "error: loop.num_images: input should be greater than or equal to 2"),
-    (["run", "--params", "loop.num_imagse=8"], "error: loop.num_imagse is not a parameter; conf/base/parameters.yml"),
+    (
+        ["run", "--params", "loop.num_imagse=8"],
+        "error: loop.num_imagse is not a parameter; docs/reference/",
+    ),
     (["run", "--params", "run=../up"], "run must be letters, digits and . _ = + - (it names a folder), got '../up'"),
     (
         [
@@ -185,7 +188,7 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["run", "--env", "environment"], "Unsupported interpolation type oc.env full_key: experiment"),
     (
         ["run", "--env", "tracked"],
-        "error: mlflow.experimnt is not a parameter; conf/base/mlflow.yml has those there are",
+        "error: mlflow.experimnt is not a parameter; docs/reference/parameters.md has those there are",
     ),
     (["run", "--pipeline", "generate", "--params", "run=none"], "run must be one that exists (--params run=NAME, in"),
     (["grid-search", "papre"], "error: grid must be one of paper, lts, recommended (conf/base/grids.yml), got 'papre'"),

@@ -38,7 +38,7 @@ def test_comparison_of_methods_at_its_smallest(project: Path, monkeypatch: pytes
     comparison.main([*what, "autosimulate", "domain_randomisation", "random", *how])
 
     tables = (project / "clevr_tables.md").read_text()
-    assert tables.count("### ") == 10
+    assert tables.count("### ") == 11
     assert [line.split(" | ")[0] for line in tables.splitlines() if line.startswith("| 1")] == ["| 1"] * 2
     assert all((project / f"clevr_{name}.png").is_file() for name in ("images", "seconds", "fresh", "own", "time"))
     networks = sorted((project / "data/07_model_output/clevr-networks").iterdir())

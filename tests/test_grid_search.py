@@ -85,7 +85,7 @@ def test_budget_sets_the_number_of_iterations_unless_the_grid_does(folder: Path)
 
 
 REFUSED = [
-    ({"grid": {"seed": [0]}, "gird": {}}, "grids.mine.gird is not a parameter; conf/base/grids.yml has"),
+    ({"grid": {"seed": [0]}, "gird": {}}, "grids.mine.gird is not a parameter; docs/reference/parameters.md has"),
     ({"grid": {}}, "grids.mine.grid: dictionary should have at least 1 item after validation, not 0, got {}"),
     ({"grid": {"seed": []}}, "grids.mine.grid.seed: list should have at least 1 item"),
     ({"parameters": {"seed": 0}}, "grids.mine.grid is missing"),
@@ -111,7 +111,7 @@ def test_bad_grid_is_refused_by_its_key(folder: Path, block: object, message: st
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("mlflow.yml", "experimnt: mine", "mlflow.experimnt is not a parameter; conf/base/mlflow.yml has"),
+        ("mlflow.yml", "experimnt: mine", "mlflow.experimnt is not a parameter; docs/reference/parameters.md has"),
         ("parameters.yml", "parallel: {backend: slurm}", "parallel.backend: input should be 'loky', 'dask' or 'ray'"),
     ],
 )

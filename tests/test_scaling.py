@@ -199,7 +199,7 @@ def test_loky_has_no_address() -> None:
 
 def test_a_missing_package_is_told_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "find_spec", lambda _name: None)
-    with pytest.raises(ValidationError, match=r"parallel.backend ray needs .* pip install 'autosimulate-pipeline\[ray"):
+    with pytest.raises(ValidationError, match=r"parallel.backend ray needs .* pip install '\.\[ray"):
         ParallelSettings(backend="ray")
 
 

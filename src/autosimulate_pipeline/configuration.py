@@ -162,20 +162,17 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
         parameters.reference_data.check()
         parameters.reference_data.check_masks(parameters.task_model)
         if parameters.reference_data.is_rendered:
-            hidden_simulator(parameters.reference_data, parameters.simulator).check(
-                "reference_data.hidden_simulator.parameters"
-            )
+            hidden_simulator(parameters.reference_data, parameters.simulator).check("reference_data.hidden_simulator")
     except (ValueError, OSError) as failure:
         raise ConfigurationError(str(failure)) from None
     return parameters
 
 
-def validated(model: type[Model], raw: Any, block: str = "", file: str = "parameters.yml") -> Model:
+def validated(model: type[Model], raw: Any, block: str = "") -> Model:
     """`raw` as the model.
 
     Args:
         block: its dotted key.
-        file: of conf, that it is read from.
 
     Raises:
         ConfigurationError: one line for each complaint, naming the key, the value seen and what is wanted.
@@ -183,16 +180,16 @@ def validated(model: type[Model], raw: Any, block: str = "", file: str = "parame
     try:
         return model.model_validate(raw)
     except ValidationError as failure:
-        raise ConfigurationError("\n".join(_complaint(error, block, file) for error in failure.errors())) from None
+        raise ConfigurationError("\n".join(_complaint(error, block) for error in failure.errors())) from None
 
 
-def _complaint(error: ErrorDetails, block: str, file: str) -> str:
+def _complaint(error: ErrorDetails, block: str) -> str:
     """One of pydantic's complaints in a line: the key as conf writes it, what is wrong, the value seen."""
     # DISTRIBUTIONS: the tag of a union's branch, which is no key of conf
     parts = [str(part) for part in error["loc"] if part not in DISTRIBUTIONS]
     key = ".".join([block, *parts] if block else parts)
     if error["type"] == "extra_forbidden":
-        return f"{key} is not a parameter; conf/base/{file} has those there are"
+        return f"{key} is not a parameter; docs/reference/parameters.md has those there are"
     if error["type"] == "missing":
         return f"{key} is missing"
     message = error["msg"].removeprefix("Value error, ")

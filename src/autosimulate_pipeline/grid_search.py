@@ -46,7 +46,7 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
     parallel = validated(ParallelSettings, load_conf(project, env, "parameters")["parallel"], "parallel")
     search = default_run_name(f"grid-{name}", env, {})
     folder = run_folder(project, "08_reporting", search)
-    tracking = validated(TrackingSettings, load_conf(project, env, "mlflow"), "mlflow", "mlflow.yml")
+    tracking = validated(TrackingSettings, load_conf(project, env, "mlflow"), "mlflow")
     with claim(project, search):
         tracker = None
         if tracking.enabled:  # before any trial: processes that create the database at the same moment collide

@@ -131,7 +131,7 @@ def load_grid(project: Path, name: str, env: str | None) -> Grid:
     grids = load_conf(project, env, "grids")
     if name not in grids:
         raise ConfigurationError(f"grid must be one of {', '.join(grids)} (conf/base/grids.yml), got {name!r}")
-    return validated(Grid, grids[name], f"grids.{name}", "grids.yml")
+    return validated(Grid, grids[name], f"grids.{name}")
 
 
 def expand(project: Path, name: str, grid: Grid, env: str | None) -> list[Trial]:

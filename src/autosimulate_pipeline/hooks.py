@@ -202,7 +202,7 @@ class TrackingHook(_LoopHook):
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         super().after_context_created(context)
-        self._settings = validated(TrackingSettings, context.config_loader["mlflow"], "mlflow", "mlflow.yml")
+        self._settings = validated(TrackingSettings, context.config_loader["mlflow"], "mlflow")
 
     def on_start(self, pipeline: str) -> None:
         self._finish("KILLED")  # a session that was interrupted has left its run to this one
@@ -305,12 +305,13 @@ class ProgressHook(_LoopHook):
     def on_start(self, pipeline: str) -> None:
         self._pipeline = pipeline
         run, loop, generate = self._parameters.run, self._parameters.loop, self._parameters.generate
+        where = device(self._parameters.task_model.device)
         if pipeline == GENERATE:
             what = f"{generate.num_images} images as {generate.format} from its learned parameters"
         elif pipeline in SEARCH_METHODS:
-            what = f"{pipeline}, {loop.num_iterations} iterations of {loop.num_images} images, on {device()}"
+            what = f"{pipeline}, {loop.num_iterations} iterations of {loop.num_images} images, on {where}"
         else:
-            what = f"{pipeline}, on {device()}"
+            what = f"{pipeline}, on {where}"
         num_iterations = loop.num_iterations if pipeline in SEARCH_METHODS else 0
         display.start(f"[bold]{run}[/]: {what}", num_iterations, list(self._earlier(num_iterations)))
 

@@ -247,9 +247,10 @@ def tell_summary(summary: dict[str, Any], folder: Path) -> None:
     tell_files(folder / name for name in RESULTS)
 
 
-def device() -> str:
-    """What networks are trained on here."""
-    return "cuda" if torch.cuda.is_available() else f"{len(os.sched_getaffinity(0))} CPU cores"
+def device(setting: str) -> str:
+    """What networks are trained on here, by `task_model.device`."""
+    on_gpu = setting != "cpu" and torch.cuda.is_available()
+    return "cuda" if on_gpu else f"{len(os.sched_getaffinity(0))} CPU cores"
 
 
 def _largest_move(state: SearchState, before: dict[str, float]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from autosimulate_pipeline.distributions.base import LearnableDistribution, Value
 
 PROBABILITY_FLOOR = 0.05
-"""No learned probability falls below this: a value that is never drawn can never prove its worth."""
+"""No learned probability falls below it (many values: `probability_floor`), or a value could never prove its worth."""
 
 _TINY = 1e-300
 """Stands in for a probability of 0 in a denominator; its numerator is 0, for such a value is never drawn."""

@@ -40,24 +40,27 @@ class SimulatorSettings(BaseModel):
         """The category, counted from 1, of the object that a parameter belongs to; see `Simulator.owners`."""
         return numbered_owners(self.build(ParallelSettings()), self.parameters, categories)
 
-    def check(self, key: str = "simulator.parameters") -> Simulator:
+    def check(self, block: str = "simulator") -> Simulator:
         """The simulator, once it is known to render all that the distribution reaches.
 
+        Args:
+            block: conf's, that options and parameters come from.
+
         Raises:
-            ValueError: naming `key`, if it does not; or if it does not take an option, cannot read its assets, or is
+            ValueError: naming the key, if it does not; or if it does not take an option, cannot read its assets, or is
                 a user's class and no simulator.
         """
         try:
             simulator = self.build(ParallelSettings())
         except (ValueError, OSError) as failure:
-            raise ValueError(f"simulator.options: {failure}") from None
+            raise ValueError(f"{block}.options: {failure}") from None
         except TypeError as failure:
             raise ValueError(f"simulator.type: {failure}") from None
         for scene in self.parameters.extremes():
             try:
                 simulator.check(scene)
             except ValueError as failure:
-                raise ValueError(f"{key}: {failure}") from None
+                raise ValueError(f"{block}.parameters: {failure}") from None
         return simulator
 
 

@@ -87,7 +87,7 @@ def missing_extra(backend: str) -> str | None:
     package = PACKAGES.get(backend)
     if package is None or find_spec(package):
         return None
-    return f"needs the package {package}, which is not installed: pip install 'autosimulate-pipeline[{backend}]'"
+    return f"needs the package {package}, which is not installed: pip install '.[{backend}]' in the project's folder"
 
 
 def run_on(

@@ -32,8 +32,6 @@ LARGEST_BATCH = 8
 MAX_SHOWN = 200
 """Characters of a job that an error shows: an arranged scene has arrays of poses."""
 
-FEWER_WORKERS = "where memory is short, parallel.num_workers must be lower"
-
 FATES: dict[type[Exception], str] = {multiprocessing.TimeoutError: "hung", WorkerLostError: "died or hung"}
 """What has happened to a worker, by what its loss raised; all else: it died."""
 
@@ -120,16 +118,21 @@ def run_in_workers(function: str, jobs: Sequence[Any], settings: ParallelSetting
             losses[job] += 1
             fate = FATES.get(type(failure), "died")
             if losses[job] == settings.max_attempts:
-                advice = f"; {FEWER_WORKERS}, got {num_workers}" if "SIGKILL" in str(failure) else ""
+                advice = f"; {_fewer_workers(settings, num_workers)}" if "SIGKILL" in str(failure) else ""
                 shown = shorten(str(jobs[job]), MAX_SHOWN, placeholder=" …")
                 lost = f"a worker {fate} on attempt {losses[job]} at job {job}: {shown}{advice}"
                 raise RuntimeError(lost) from failure
             logger.warning("A worker %s near job %d; %d jobs are run again.", fate, job, len(jobs) - len(results))
         except MemoryError as failure:
             raise MemoryError(
-                f"a worker had no memory left ({failure}); {FEWER_WORKERS}, got {num_workers}"
+                f"a worker had no memory left ({failure}); {_fewer_workers(settings, num_workers)}"
             ) from failure
     return [results[index] for index in range(len(jobs))]
+
+
+def _fewer_workers(settings: ParallelSettings, num_workers: int) -> str:
+    what = f"the workers at {settings.address}" if settings.address else "parallel.num_workers"
+    return f"where memory is short, {what} must be {'fewer' if settings.address else 'lower'}, got {num_workers}"
 
 
 def _split(indices: list[int], num_workers: int) -> list[list[int]]:
