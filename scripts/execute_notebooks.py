@@ -40,7 +40,7 @@ def executed(notebook: Path, folder: Path, parameters: dict[str, Any]) -> nbform
         (tagged,) = (i for i, cell in enumerate(content.cells) if "parameters" in cell.metadata.get("tags", ()))
         lines = (f"{name} = {value!r}" for name, value in parameters.items())
         content.cells.insert(tagged + 1, nbformat.v4.new_code_cell("\n".join(lines)))
-    client = NotebookClient(content, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
+    client = NotebookClient(content, timeout=3600, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
     client.execute(transport_encryption="required")  # the kernel warns of plain text on its socket otherwise
     return content
 
