@@ -189,7 +189,7 @@ def test_a_generation_that_cannot_be_is_refused_in_one_line_before_anything_rend
         check(exists, generate={"format": "bop"})
     with pytest.raises(ConfigurationError, match="the rest is the run's; got simulator.type"):
         check(exists, simulator={"type": "clevr"})
-    with pytest.raises(ConfigurationError, match="parameters of run 'toy-learned': scene parameter"):
+    with pytest.raises(ConfigurationError, match="run 'toy-learned': simulator.parameters: scene parameter"):
         check(catalog(run_parameters=recorded("clevr"), search_records=RECORDS))
 
 

@@ -77,7 +77,7 @@ def plan_generation(
             f"the record of run {run!r} must have a simulator that is known, got {key}: {error['msg']}"
         ) from None
     simulator = recorded_simulator.model_copy(update={"parameters": state.distribution})
-    simulator.check(f"simulator.parameters of run {run!r}")
+    simulator.check(f"run {run!r}: simulator")
     built = simulator.build(ParallelSettings())
     if settings.format == "bop" and built.object_ids is None:
         raise ValueError(f"generate.format must be coco or yolo for {simulator.type}, which has no poses, got 'bop'")
