@@ -166,7 +166,7 @@ COMMANDS: list[tuple[list[str], str]] = [
     (["run", "--params", "loop.num_images=1"], "error: loop.num_images: input should be greater than or equal to 2"),
     (
         ["run", "--params", "loop.num_imagse=8"],
-        "error: loop.num_imagse is not a parameter; docs/reference/",
+        "error: loop.num_imagse is not a parameter; docs/reference/parameters.md",
     ),
     (["run", "--params", "run=../up"], "run must be letters, digits and . _ = + - (it names a folder), got '../up'"),
     (

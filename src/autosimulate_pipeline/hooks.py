@@ -305,7 +305,7 @@ class ProgressHook(_LoopHook):
     def on_start(self, pipeline: str) -> None:
         self._pipeline = pipeline
         run, loop, generate = self._parameters.run, self._parameters.loop, self._parameters.generate
-        where = device(self._parameters.task_model.device)
+        where = device(uses_cuda=self._parameters.task_model.uses_cuda)
         if pipeline == GENERATE:
             what = f"{generate.num_images} images as {generate.format} from its learned parameters"
         elif pipeline in SEARCH_METHODS:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich import box
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -247,10 +246,9 @@ def tell_summary(summary: dict[str, Any], folder: Path) -> None:
     tell_files(folder / name for name in RESULTS)
 
 
-def device(setting: str) -> str:
-    """What networks are trained on here, by `task_model.device`."""
-    on_gpu = setting != "cpu" and torch.cuda.is_available()
-    return "cuda" if on_gpu else f"{len(os.sched_getaffinity(0))} CPU cores"
+def device(*, uses_cuda: bool) -> str:
+    """What networks are trained on here."""
+    return "cuda" if uses_cuda else f"{len(os.sched_getaffinity(0))} CPU cores"
 
 
 def _largest_move(state: SearchState, before: dict[str, float]) -> tuple[str, ...]:

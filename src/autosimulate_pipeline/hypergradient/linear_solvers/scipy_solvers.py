@@ -57,8 +57,9 @@ def newton_cg(product: Product, b: Tensor, settings: SolverSettings) -> Solution
 
     def curve(point: Array, direction: Array) -> Array:
         image = matrix.curve(direction)
-        is_first = np.array_equal(direction, right - matrix.at(point))
-        if matrix.trouble is Outcome.NOT_FINITE or (matrix.trouble and is_first):
+        if matrix.trouble is Outcome.NOT_FINITE:
+            raise _StoppedAt(point.copy())
+        if matrix.trouble and np.array_equal(direction, right - matrix.at(point)):  # the iteration's first direction
             raise _StoppedAt(point.copy())
         return image
 
