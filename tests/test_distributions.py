@@ -157,9 +157,10 @@ def test_standardised_score_has_variance_1():
     z = torch.cat([BERNOULLI.standardised_gradient(advantage, draws) for advantage in 2 * torch.eye(2).double()])
     torch.testing.assert_close(weights @ z.square(), torch.ones((), dtype=torch.float64))
 
-    draws, weights = nodes(CATEGORICAL)  # E[z_i²] = 1 − p_i: the entries share one constraint
+    draws, weights = nodes(CATEGORICAL)
     z = torch.stack([CATEGORICAL.standardised_gradient(advantage, draws) for advantage in 3 * torch.eye(3).double()])
-    torch.testing.assert_close(weights @ z.square(), 1 - weights)
+    torch.testing.assert_close(weights @ z.square(), torch.ones(3, dtype=torch.float64))
+    torch.testing.assert_close(z, CATEGORICAL.score(draws) * (weights / (1 - weights)).sqrt())
 
 
 # Gradients
@@ -245,6 +246,28 @@ def test_unit_cube_reaches_every_psi_and_a_uniform_point_is_uniform():
 def test_bernoulli_steps_its_logit():
     stepped = BERNOULLI.stepped(torch.tensor([0.4], dtype=torch.float64), 2.0)
     assert math.log(stepped.probability / (1 - stepped.probability)) == pytest.approx(math.log(0.3 / 0.7) + 0.8)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("step_size", [0.3, 0.7])
+def test_categorical_of_two_values_steps_as_a_bernoulli_does(probability: float, step_size: float):
+    """Same draws and advantages, steps that stay above the floor; float64 to 1e-12."""
+    bernoulli = Bernoulli(values=("a", "b"), probability=probability)
+    categorical = Categorical(values=("a", "b"), probabilities=(1 - probability, probability))
+    draws = bernoulli.sample(60, generator(1))
+    advantages = normalised_advantages(draws + torch.randn(60, generator=generator(2), dtype=torch.float64))
+    moved = [d.stepped(d.standardised_gradient(advantages, draws), step_size) for d in (bernoulli, categorical)]
+    assert abs(moved[0].probability - probability) > 1e-3
+    torch.testing.assert_close(moved[1].weights(), moved[0].weights(), rtol=0, atol=1e-12)
+
+
+def test_value_of_a_categorical_moves_its_log_odds_by_its_own_step():
+    """To first order, for a direction that leaves the sum of the probabilities alone."""
+    even = Categorical(values=(1, 2, 3, 4), probabilities=(0.25,) * 4)
+    direction, step_size = torch.tensor([0.6, -0.2, -0.2, -0.2], dtype=torch.float64), 1e-4
+    moved = even.stepped(direction, step_size).weights()
+    shift = moved.logit() - even.weights().logit()
+    torch.testing.assert_close(shift / step_size, direction, rtol=0, atol=1e-4)  # of the step's own order
 
 
 @given(

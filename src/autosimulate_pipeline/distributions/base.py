@@ -76,7 +76,10 @@ class LearnableDistribution(Distribution):
 
     @abstractmethod
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
-        """The gradient in units of the score's standard deviation, shape (num_parameters,): no unit, no scale."""
+        """Mean of a_k z_k, shape (num_parameters,): z is the score over its own standard deviation under p_ψ.
+
+        It has neither the unit nor the scale of the parameter. A number without information is 0.
+        """
 
     @abstractmethod
     def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:

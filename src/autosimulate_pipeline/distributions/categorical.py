@@ -54,14 +54,21 @@ class Categorical(Discrete):
         return centred_means(influences, draws, len(self.values))
 
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
-        """[mean(a·[s = i]) − p_i mean(a)] / √p_i, shape (num_values,); 0 for a value that was not drawn."""
+        """Mean of a_k ([s_k = i] − p_i) over √(p_i(1 − p_i)), shape (num_values,); 0 for a value that was not drawn."""
         drawn, probabilities = one_hot(draws, len(self.values)), self.weights()
         covariance = (advantages.unsqueeze(1) * (drawn - probabilities)).mean(dim=0)
-        return torch.where(drawn.any(dim=0), over(covariance, probabilities.sqrt()), 0.0)
+        deviation = (probabilities * (1 - probabilities)).sqrt()
+        return torch.where(drawn.any(dim=0), over(covariance, deviation), 0.0)
 
     def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:
-        """Itself after a step of the log probabilities, on the floored simplex."""
-        return self._at(torch.softmax(self.weights().log() + step_size * standardised_gradient, dim=0))
+        """Itself after a step of every value's log-odds, on the floored simplex.
+
+        A value against all others is a Bernoulli, and d log p_i = (1 − p_i) d logit p_i: the log probabilities move by
+        step_size · (1 − p_i) c_i before they are normalised. Two values step exactly as a Bernoulli does.
+        """
+        probabilities = self.weights()
+        step = step_size * (1 - probabilities) * standardised_gradient
+        return self._at(torch.softmax(probabilities.log() + step, dim=0))
 
     def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
         return self._at(self.weights() + learning_rate * expectation_gradient)

@@ -106,7 +106,7 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         return torch.cat([draws.new_empty(0), *gradients])
 
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
-        """The gradient in units of each score's standard deviation, shape (num_parameters,).
+        """Mean of a_k z_k, z the score over its standard deviation under p_ψ, shape (num_parameters,).
 
         Args:
             advantages: for each draw and parameter, in the shape of the draws.
