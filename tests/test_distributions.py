@@ -233,14 +233,37 @@ def test_unit_cube_reaches_every_psi_and_a_uniform_point_is_uniform():
     product = ProductDistribution.model_validate(
         {"x": GAUSSIAN.model_dump(), "b": BERNOULLI.model_dump(), "c": CATEGORICAL.model_dump()}
     )
-    ends = [product.at(torch.full((5,), value, dtype=torch.float64)).entries() for value in (0.0, 1.0)]
+    ends = [product.at(torch.full((4,), value, dtype=torch.float64)).entries() for value in (0.0, 1.0)]
     assert [end["x"] for end in ends] == [GAUSSIAN.low, GAUSSIAN.high]
     assert [end[f"b/{BERNOULLI.values[1]}"] for end in ends] == pytest.approx([0.05, 0.95])
-    points = torch.rand((2000, 3), dtype=torch.float64, generator=derive_generator(0))
+    assert [list(end.values())[3:] for end in ends] == [
+        pytest.approx([0.9, 0.05, 0.05]),
+        pytest.approx([0.05, 0.05, 0.9]),
+    ]
+    assert (product.num_coordinates, product.num_parameters) == (4, 5)
+    points = torch.rand((2000, 2), dtype=torch.float64, generator=derive_generator(0))
     drawn = torch.stack([CATEGORICAL.at(point).weights() for point in points])
     assert drawn.min() >= 0.05 - 1e-9
     torch.testing.assert_close(drawn.mean(0), torch.full((3,), 1 / 3, dtype=torch.float64), atol=0.02, rtol=0)
     torch.testing.assert_close(drawn.var(0), torch.full((3,), 0.85**2 / 18, dtype=torch.float64), atol=0.006, rtol=0)
+
+
+def test_shares_of_many_values_are_those_of_the_flat_dirichlet():
+    """p_i is Beta(1, n − 1) for each of n values: E[p] = 1/n, and the median is 1 − 2^(−1/(n − 1))."""
+    six = Categorical(values=(1, 2, 3, 4, 5, 6), probabilities=(1 / 6,) * 6)
+    points = torch.rand((4000, 5), dtype=torch.float64, generator=derive_generator(1))
+    shares = (torch.stack([six.at(point).weights() for point in points]) - 0.05) / (1 - 6 * 0.05)
+    mean, half = torch.full((6,), 1 / 6, dtype=torch.float64), torch.full((6,), 0.5, dtype=torch.float64)
+    # four standard errors of 4000 points: 4 · 0.141 / 63 and 4 · 0.5 / 63
+    torch.testing.assert_close(shares.mean(0), mean, atol=0.009, rtol=0)
+    torch.testing.assert_close((shares < 1 - 2 ** (-1 / 5)).double().mean(0), half, atol=0.032, rtol=0)
+
+
+@given(u=st.floats(0, 1))
+def test_point_of_a_categorical_of_two_values_is_that_of_a_bernoulli(u: float):
+    point = torch.tensor([u], dtype=torch.float64)
+    two = Categorical(values=("rubber", "metal"), probabilities=(0.7, 0.3))
+    torch.testing.assert_close(two.at(point).weights(), BERNOULLI.at(point).weights(), rtol=0, atol=1e-12)
 
 
 def test_bernoulli_steps_its_logit():

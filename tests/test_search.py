@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pandas as pd
 import pytest
@@ -129,6 +130,25 @@ def test_black_box_search_answers_with_the_best_it_tried(name: str) -> None:
         state, _ = method.update(state, observe(proposed.sample(8, derive_generator(0)), 1.0, miou=miou))
     assert state.distribution == tried[1]
     assert len({str(proposed.entries()) for proposed in tried}) == 3
+
+
+@pytest.mark.parametrize("name", ["bayesian", "random"])
+def test_state_with_a_coordinate_for_each_probability_is_refused(name: str) -> None:
+    """What versions saved in which the simplex of n values had n coordinates."""
+    method = build(name)
+    state = method.init(START, 0)
+    assert len(state.candidate) == START.num_coordinates < START.num_parameters
+    old = state.model_copy(update={"candidate": (0.5,) * START.num_parameters})
+    message = (
+        f"a point of {name}'s search state must have {START.num_coordinates} coordinates, got {START.num_parameters}: "
+        "another version of the code saved it; start another run"
+    )
+    for go_on in (
+        method.propose,
+        lambda state: method.update(state, observe(START.sample(8, derive_generator(0)), 1.0)),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            go_on(old)
 
 
 def test_bayesian_search_finds_the_maximum_of_a_smooth_reward_sooner_than_random_search() -> None:

@@ -66,6 +66,11 @@ class LearnableDistribution(Distribution):
         """The length of a gradient."""
         return len(self.learned_entries)
 
+    @property
+    def num_coordinates(self) -> int:
+        """The length of a point of the unit cube: the dimension of ψ."""
+        return self.num_parameters
+
     @abstractmethod
     def score(self, draws: Tensor) -> Tensor:
         """∇_ψ log p_ψ(s_k) of the unclipped draws, shape (K, num_parameters); its mean under p_ψ is 0."""
@@ -91,7 +96,7 @@ class LearnableDistribution(Distribution):
 
     @abstractmethod
     def at(self, point: Tensor) -> Self:
-        """Itself with its entries at a point of the unit cube, shape (num_parameters,): every ψ the search may reach.
+        """Itself with its entries at a point of the unit cube, shape (num_coordinates,): every ψ the search may reach.
 
         A uniform point gives a uniform mean and uniform probabilities.
         """

@@ -38,6 +38,11 @@ class Categorical(Discrete):
     def learned_entries(self) -> tuple[str, ...]:
         return tuple(map(str, self.values))
 
+    @property
+    def num_coordinates(self) -> int:
+        """One less than there are values: their probabilities sum to 1."""
+        return len(self.values) - 1
+
     def weights(self) -> Tensor:
         return torch.tensor(self.probabilities, dtype=torch.float64)
 
@@ -74,11 +79,17 @@ class Categorical(Discrete):
         return self._at(self.weights() + learning_rate * expectation_gradient)
 
     def at(self, point: Tensor) -> Self:
-        """Itself with p ∝ −log(1 − u), above the floor: Dirichlet(1, …, 1) for a uniform u."""
-        shares = -torch.log1p(-point.clamp(1e-9, 1 - 1e-9))
-        weight, num_values = shares / shares.sum(), len(self.values)
+        """Itself with the shares of a broken stick, above the floor: Dirichlet(1, …, 1) for a uniform u.
+
+        Of n values, value i leaves u_i^(1/(n − 1 − i)) of the stick to those after it (Sethuraman's construction: what
+        it takes is Beta(1, n − 1 − i)). Of two values, u is the probability of the second, as in a Bernoulli.
+        """
+        num_values = len(self.values)
+        later = torch.arange(num_values - 1, 0, -1, dtype=torch.float64)
+        left = point.clamp(0, 1).pow(1 / later).cumprod(dim=0)
+        shares = torch.cat([left.new_ones(1), left]) - torch.cat([left, left.new_zeros(1)])
         floor = probability_floor(num_values)
-        return self._at(floor + (1 - num_values * floor) * weight)
+        return self._at(floor + (1 - num_values * floor) * shares)
 
     def uniform(self) -> Categorical:
         num_values = len(self.values)

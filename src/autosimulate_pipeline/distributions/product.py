@@ -69,6 +69,11 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         """The length of a gradient; 0 where nothing is learned."""
         return sum(distribution.num_parameters for distribution in self._learned.values())
 
+    @property
+    def num_coordinates(self) -> int:
+        """The length of a point of the unit cube: the dimension of ψ."""
+        return sum(distribution.num_coordinates for distribution in self._learned.values())
+
     def sample(self, num_samples: int, generator: torch.Generator) -> Tensor:
         """Unclipped draws, shape (num_samples, num_dims), float64."""
         return torch.stack([d.sample(num_samples, generator) for d in self.root.values()], dim=1)
@@ -126,8 +131,10 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         return self._with({name: distribution.ascended(part, learning_rate) for name, distribution, part in parts})
 
     def at(self, point: Tensor) -> Self:
-        """The product with its learned entries at a point of the unit cube, shape (num_parameters,)."""
-        return self._with({name: distribution.at(part) for name, distribution, part in self._parts(point)})
+        """The product with its learned entries at a point of the unit cube, shape (num_coordinates,)."""
+        learned = self._learned
+        parts = torch.split(point, [distribution.num_coordinates for distribution in learned.values()])
+        return self._with({name: d.at(part) for (name, d), part in zip(learned.items(), parts, strict=True)})
 
     def annealed(self, factor: float) -> Self:
         """The product with the widths of its learned parameters narrowed by `factor`."""

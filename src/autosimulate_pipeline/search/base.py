@@ -41,7 +41,7 @@ class Trial(BaseModel):
     reward: float | None
 
     def as_tensor(self) -> Tensor:
-        """The point, shape (num_parameters,), float64."""
+        """The point, shape (num_coordinates,), float64; `lts` has one of shape (num_parameters,)."""
         return torch.tensor(self.point, dtype=torch.float64)
 
 

@@ -1,8 +1,8 @@
 """Search over ψ that knows nothing but rewards: Bayesian optimisation and random search, by Optuna.
 
-A point is ψ in the unit cube, a coordinate for each learned entry (`ProductDistribution.at`). Optuna's study is built
-anew from the trials in the search state before each suggestion, with a seed of the iteration's own: the state is all
-the storage there is, and a resumed search goes on to the same points.
+A point is ψ in the unit cube, with as many coordinates as ψ has dimensions (`ProductDistribution.at`). Optuna's study
+is built anew from the trials in the search state before each suggestion, with a seed of the iteration's own: the state
+is all the storage there is, and a resumed search goes on to the same points.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class OptunaSearch(TrialSearch):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         cube: dict[str, optuna.distributions.BaseDistribution] = {
             f"{axis:03d}": optuna.distributions.FloatDistribution(0, 1)
-            for axis in range(state.distribution.num_parameters)
+            for axis in range(state.distribution.num_coordinates)
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -49,6 +49,17 @@ class OptunaSearch(TrialSearch):
         return tuple(suggested[axis] for axis in cube)
 
     def at(self, state: SearchState, point: Tensor) -> ProductDistribution:
+        """ψ at the point.
+
+        Raises:
+            ValueError: if the state comes from a version whose points had other coordinates.
+        """
+        wanted = state.distribution.num_coordinates
+        if len(point) != wanted:
+            raise ValueError(
+                f"a point of {self.name}'s search state must have {wanted} coordinates, got {len(point)}: "
+                f"another version of the code saved it; start another run"
+            )
         return state.distribution.at(point)
 
     def learned(self, state: SearchState) -> ProductDistribution:
@@ -56,7 +67,7 @@ class OptunaSearch(TrialSearch):
         if not finished:
             return state.distribution
         best = max(finished, key=lambda trial: trial.reward or 0.0)
-        return state.distribution.at(best.as_tensor())
+        return self.at(state, best.as_tensor())
 
 
 class Bayesian(OptunaSearch):
