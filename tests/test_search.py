@@ -170,7 +170,7 @@ def test_bayesian_search_finds_the_maximum_of_a_smooth_reward_sooner_than_random
 @pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
 def test_lts_climbs_its_reward(baseline: str) -> None:
     """The policy's mean of square_x goes from 5 towards -5, where the reward is highest; it moves every 5 trials."""
-    method = build("lts", search={"lts": {"num_datasets": 5, "baseline": baseline}})
+    method = build("lts", search={"lts": {"num_datasets": 5, "baseline": baseline}}, num_iterations=200)
     state = method.init(START, 0)
     moves = []
     for _ in range(200):
@@ -187,6 +187,44 @@ def test_lts_goes_on_after_a_step_whose_datasets_all_failed(baseline: str) -> No
     method = build("lts", search={"lts": {"num_datasets": 3, "baseline": baseline}})
     state = method.init(START, 0)
     for miou in (math.nan, math.nan, math.nan, 0.1, 0.2, 0.4):
+        state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
+    assert state.distribution != method.init(START, 0).distribution
+
+
+@pytest.mark.parametrize("loop", [{"num_iterations": 7}, {"max_images": 60}])
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+def test_lts_ends_with_a_step_from_the_trials_left_over(baseline: str, loop: dict[str, int]) -> None:
+    """Of seven trials two come after the only whole five: with the better one's noise, against the worse one's."""
+    method = build("lts", search={"lts": {"num_datasets": 5, "baseline": baseline}}, **loop)
+    state = method.init(START, 0)
+    moved = []
+    for miou in (0.3, 0.1, 0.2, 0.0, 0.15, 0.05, 0.25):  # the first five have the mean of the last two
+        assert not state.is_finished
+        before = state.distribution
+        state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
+        moved.append(state.distribution != before)
+    assert moved == [False, False, False, False, True, False, True]
+    worse, better = (trial.as_tensor() for trial in state.trials[-2:])
+    expected = before.stepped((better - worse) / 2, 1.0).entries()
+    assert state.distribution.entries() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("rewards", [(0.1, 0.2, 0.3, 0.4), (0.1, 0.2, 0.3, 0.4, math.nan)])
+def test_lts_takes_no_last_step_from_one_trial(rewards: tuple[float, ...]) -> None:
+    method = build("lts", search={"lts": {"num_datasets": 3}}, num_iterations=len(rewards))
+    state = method.init(START, 0)
+    moved = []
+    for miou in rewards:
+        before = state.distribution
+        state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
+        moved.append(state.distribution != before)
+    assert moved == [False, False, True] + [False] * (len(rewards) - 3)
+
+
+def test_lts_tells_rewards_apart_that_are_one_float32() -> None:
+    method = build("lts", search={"lts": {"num_datasets": 2}})
+    state = method.init(START, 0)
+    for miou in (0.5, 0.5 + 1e-9):
         state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
     assert state.distribution != method.init(START, 0).distribution
 

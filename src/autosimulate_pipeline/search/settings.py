@@ -54,7 +54,9 @@ class LTSSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    num_datasets: int = Field(5, ge=2, description="datasets, and trainings, before each step of the policy")
+    num_datasets: int = Field(
+        5, ge=2, description="datasets, and trainings, before each step of the policy; the last step may have fewer"
+    )
     policy_width: float = Field(1.0, gt=0, description="standard deviation of the policy, in widths of p_ψ")
     step_size: float = Field(1.0, gt=0, description="step of the policy's mean, in its standard deviations")
     baseline: Literal["leave_one_out", "moving_average"] = Field(
