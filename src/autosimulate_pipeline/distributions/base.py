@@ -102,6 +102,10 @@ class LearnableDistribution(Distribution):
         """
 
     @abstractmethod
+    def widest(self) -> Self:
+        """Itself as wide as it can be and still be learned: moments as those of `uniform`."""
+
+    @abstractmethod
     def entries(self) -> dict[str, float]:
         """The entries of ψ for logging, by category value, or under "" where there is one number only."""
 

@@ -51,8 +51,14 @@ class Bernoulli(Discrete):
     def at(self, point: Tensor) -> Self:
         return self._at(PROBABILITY_FLOOR + point.clamp(0, 1).item() * (1 - 2 * PROBABILITY_FLOOR))
 
+    def widest(self) -> Self:
+        return self.model_copy(update={"probability": 0.5})
+
+    def with_probabilities(self, probabilities: Tensor) -> Self:
+        return self._at(probabilities[1].item())
+
     def uniform(self) -> Bernoulli:
-        return self.model_copy(update={"probability": 0.5, "learned": False})
+        return self.widest().model_copy(update={"learned": False})
 
     def _variance(self) -> Tensor:
         return self.weights().prod()

@@ -91,9 +91,15 @@ class Categorical(Discrete):
         floor = probability_floor(num_values)
         return self._at(floor + (1 - num_values * floor) * shares)
 
-    def uniform(self) -> Categorical:
+    def widest(self) -> Self:
         num_values = len(self.values)
-        return self.model_copy(update={"probabilities": (1 / num_values,) * num_values, "learned": False})
+        return self.model_copy(update={"probabilities": (1 / num_values,) * num_values})
+
+    def with_probabilities(self, probabilities: Tensor) -> Self:
+        return self._at(probabilities)
+
+    def uniform(self) -> Categorical:
+        return self.widest().model_copy(update={"learned": False})
 
     def _at(self, point: Tensor) -> Self:
         return self.model_copy(update={"probabilities": tuple(project_on_floored_simplex(point).tolist())})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Self
 
 import torch
 from pydantic import field_validator
@@ -32,6 +33,10 @@ class Discrete(LearnableDistribution):
     @abstractmethod
     def weights(self) -> Tensor:
         """The probability of each value, shape (num_values,), float64."""
+
+    @abstractmethod
+    def with_probabilities(self, probabilities: Tensor) -> Self:
+        """Itself with these probabilities, kept above the floor; shape (num_values,), summing to 1."""
 
     def sample(self, num_samples: int, generator: torch.Generator) -> Tensor:
         if not num_samples:  # multinomial refuses to draw nothing

@@ -12,6 +12,9 @@ from torch import Tensor
 from autosimulate_pipeline.distributions.base import LearnableDistribution
 from autosimulate_pipeline.distributions.uniform import Uniform
 
+UNIFORM_WIDTH = 1 / math.sqrt(12)
+"""Standard deviation of a number uniform over its range, as a share of the range."""
+
 
 class Gaussian(LearnableDistribution):
     """N(mean, (width · (high − low))²) over a range in physical units.
@@ -90,6 +93,10 @@ class Gaussian(LearnableDistribution):
         """As in `60 ± 5 %, within 0 to 100 %`."""
         unit = f" {self.unit}".rstrip()
         return f"{self.mean:.4g} ± {self.width * self._range:.4g}{unit}, within {self.low:g} to {self.high:g}{unit}"
+
+    def widest(self) -> Self:
+        """Mean and standard deviation of the uniform distribution over the range."""
+        return self.model_copy(update={"mean": (self.low + self.high) / 2, "width": UNIFORM_WIDTH})
 
     def uniform(self) -> Uniform:
         return Uniform(low=self.low, high=self.high, unit=self.unit)

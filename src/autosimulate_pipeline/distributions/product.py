@@ -67,12 +67,12 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
     @property
     def num_parameters(self) -> int:
         """The length of a gradient; 0 where nothing is learned."""
-        return sum(distribution.num_parameters for distribution in self._learned.values())
+        return sum(distribution.num_parameters for distribution in self.learned.values())
 
     @property
     def num_coordinates(self) -> int:
         """The length of a point of the unit cube: the dimension of ψ."""
-        return sum(distribution.num_coordinates for distribution in self._learned.values())
+        return sum(distribution.num_coordinates for distribution in self.learned.values())
 
     def sample(self, num_samples: int, generator: torch.Generator) -> Tensor:
         """Unclipped draws, shape (num_samples, num_dims), float64."""
@@ -97,7 +97,7 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
     def score(self, draws: Tensor) -> Tensor:
         """∇_ψ log p_ψ(s_k), shape (K, num_parameters)."""
         columns = self._columns(draws)
-        return torch.cat([draws[:, :0], *(d.score(columns[name]) for name, d in self._learned.items())], dim=1)
+        return torch.cat([draws[:, :0], *(d.score(columns[name]) for name, d in self.learned.items())], dim=1)
 
     def expectation_gradient(self, influences: Tensor, draws: Tensor) -> Tensor:
         """The supplement's estimate of ∇_ψ E[f(s)], equations (2) to (4), shape (num_parameters,).
@@ -107,7 +107,7 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
             draws: shape (K, num_dims).
         """
         f, columns = self._columns(influences.to(draws)), self._columns(draws)
-        gradients = (d.expectation_gradient(f[name], columns[name]) for name, d in self._learned.items())
+        gradients = (d.expectation_gradient(f[name], columns[name]) for name, d in self.learned.items())
         return torch.cat([draws.new_empty(0), *gradients])
 
     def standardised_gradient(self, advantages: Tensor, draws: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
             draws: shape (K, num_dims).
         """
         a, columns = self._columns(advantages.to(draws)), self._columns(draws)
-        gradients = (d.standardised_gradient(a[name], columns[name]) for name, d in self._learned.items())
+        gradients = (d.standardised_gradient(a[name], columns[name]) for name, d in self.learned.items())
         return torch.cat([draws.new_empty(0), *gradients])
 
     def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:
@@ -132,17 +132,25 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
 
     def at(self, point: Tensor) -> Self:
         """The product with its learned entries at a point of the unit cube, shape (num_coordinates,)."""
-        learned = self._learned
+        learned = self.learned
         parts = torch.split(point, [distribution.num_coordinates for distribution in learned.values()])
         return self._with({name: d.at(part) for (name, d), part in zip(learned.items(), parts, strict=True)})
 
     def annealed(self, factor: float) -> Self:
         """The product with the widths of its learned parameters narrowed by `factor`."""
-        return self._with({name: distribution.annealed(factor) for name, distribution in self._learned.items()})
+        return self._with({name: distribution.annealed(factor) for name, distribution in self.learned.items()})
 
     def uniform(self) -> Self:
         """The domain-randomisation counterpart: what was learned covers its whole range, the rest stays as it is."""
-        return self._with({name: distribution.uniform() for name, distribution in self._learned.items()})
+        return self._with({name: distribution.uniform() for name, distribution in self.learned.items()})
+
+    def widest(self) -> Self:
+        """The product with its learned parameters as wide as they can be and still be learned."""
+        return self._with({name: distribution.widest() for name, distribution in self.learned.items()})
+
+    def with_parameters(self, changed: Mapping[str, LearnableDistribution]) -> Self:
+        """The product with other distributions for some parameters."""
+        return self._with(changed)
 
     def entries(self) -> dict[str, float]:
         """The entries of ψ for logging: `ambient_light`, `cube_material/rubber`, … of the learned parameters.
@@ -151,23 +159,24 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         """
         return {
             _entry_name(name, value): entry
-            for name, distribution in self._learned.items()
+            for name, distribution in self.learned.items()
             for value, entry in distribution.entries().items()
         }
 
     def learned_entries(self) -> tuple[str, ...]:
         """The names of the numbers of a gradient: those of `entries`, but for the first value of a Bernoulli."""
-        return tuple(_entry_name(name, value) for name, d in self._learned.items() for value in d.learned_entries)
+        return tuple(_entry_name(name, value) for name, d in self.learned.items() for value in d.learned_entries)
 
     @property
-    def _learned(self) -> dict[str, LearnableDistribution]:
+    def learned(self) -> dict[str, LearnableDistribution]:
+        """The distributions that the search may move, by name."""
         return {name: d for name, d in self.root.items() if isinstance(d, LearnableDistribution) and d.learned}
 
     def _columns(self, matrix: Tensor) -> dict[str, Tensor]:
         return dict(zip(self.root, matrix.unbind(1), strict=True))
 
     def _parts(self, gradient: Tensor) -> list[tuple[str, LearnableDistribution, Tensor]]:
-        learned = self._learned
+        learned = self.learned
         parts = torch.split(gradient.detach().cpu().double(), [d.num_parameters for d in learned.values()])
         return [(name, d, part) for (name, d), part in zip(learned.items(), parts, strict=True)]
 
