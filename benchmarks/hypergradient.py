@@ -36,7 +36,7 @@ from autosimulate_pipeline.hypergradient.jacobian import Product, double_backwar
 from autosimulate_pipeline.hypergradient.linear_solvers import LINEAR_SOLVERS, Outcome, Solution
 from autosimulate_pipeline.hypergradient.operators import damped, hessian_product
 from autosimulate_pipeline.randomness import derive_generator
-from autosimulate_pipeline.search.autosimulate import PAPER_HYPERGRADIENT
+from autosimulate_pipeline.search.settings import PAPER_HYPERGRADIENT
 from autosimulate_pipeline.task_models import Batch, fit, num_weights, unravel
 from hypergradient_case import SEED, Case, curvlinops_operator, network_of, prepare, with_plain_group_norm
 from tables import markdown

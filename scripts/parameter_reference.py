@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from autosimulate_pipeline.configuration import Parameters
 from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.grids import Grid
-from autosimulate_pipeline.search.autosimulate import PAPER_HYPERGRADIENT, PAPER_SEARCH
+from autosimulate_pipeline.search.settings import PAPER_HYPERGRADIENT, PAPER_SEARCH
 from autosimulate_pipeline.simulators.clevr import ClevrScene
 from autosimulate_pipeline.simulators.external.settings import ExternalSettings
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings

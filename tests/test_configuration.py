@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,11 @@ from autosimulate_pipeline.configuration import (
     ProjectConfigLoader,
     check_parameters,
     default_run_name,
+    flattened,
 )
+from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.run_record import check_run, record_run
+from autosimulate_pipeline.search import SearchSettings
 from conftest import PROJECT, Kedro
 
 
@@ -49,6 +53,48 @@ def changed(dotted_key: str, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("env", ["local", "smoke", "paper"])
 def test_every_environment_is_valid(env: str) -> None:
     assert isinstance(check_parameters(load(env)), Parameters)
+
+
+PAPER = {
+    "search.width_decay": 1.0,
+    "search.score_before_fit": False,
+    "search.credit": "image",
+    "search.standardised": False,
+    "hypergradient.curvature": "hessian",
+    "hypergradient.solver": "newton_cg",
+}
+
+
+def test_parameters_hold_what_the_mode_fills_in() -> None:
+    """Loaded in an environment or put together in Python, and whole or block by block, as Kedro's nodes get them."""
+    for raw in (load("paper"), changed("search.mode", "paper")):
+        parameters = check_parameters(raw)
+        logged = flattened(parameters.model_dump(mode="json"))
+        assert {key: logged[key] for key in PAPER} == PAPER
+        assert check_parameters(parameters.model_dump(mode="json")) == parameters
+    assert SearchSettings(**load("paper")["search"]) == parameters.search
+    assert HypergradientSettings(**load("paper")["hypergradient"]) == parameters.hypergradient
+    assert check_parameters(load("local")).hypergradient.solver == "conjugate_gradient"
+
+
+def test_value_that_conf_gives_outdoes_the_mode() -> None:
+    raw = changed("hypergradient.solver", "identity")
+    raw["search"] |= {"mode": "paper", "width_decay": 0.9}
+    parameters = check_parameters(raw)
+    assert (parameters.hypergradient.solver, parameters.search.width_decay) == ("identity", 0.9)
+    assert (parameters.hypergradient.curvature, parameters.search.credit) == ("hessian", "image")
+
+
+def test_run_in_mode_paper_is_not_resumed_with_another_value(tmp_path: Path) -> None:
+    record_run(tmp_path, "autosimulate", check_parameters(changed("search.mode", "paper")))
+    recorded = json.loads((tmp_path / "parameters.json").read_text())
+    assert {key: recorded[key] for key in PAPER} == PAPER
+    raw = changed("search.credit", "category")
+    raw["search"]["mode"] = "paper"
+    with pytest.raises(ConfigurationError, match="search.credit: 'image' → 'category'"):
+        check_run(tmp_path, "autosimulate", check_parameters(raw))
+    raw["search"]["credit"] = "image"
+    check_run(tmp_path, "autosimulate", check_parameters(raw))
 
 
 def lmo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:

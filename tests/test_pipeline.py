@@ -28,6 +28,16 @@ from autosimulate_pipeline.tracking import COLUMNS_TAG
 from conftest import Kedro
 
 RUN = "smoke-autosimulate"
+PAPER = {
+    "search.width_decay": 1.0,
+    "search.score_before_fit": False,
+    "search.credit": "image",
+    "search.standardised": False,
+    "hypergradient.curvature": "hessian",
+    "hypergradient.solver": "newton_cg",
+}
+"""What `search.mode: paper` fills in."""
+
 ITERATION_NODES = {
     "sample-parameters",
     "render-dataset",
@@ -253,6 +263,19 @@ def test_paper_mode_and_early_stop_by_image_budget(project: Path, kedro: Kedro) 
     assert summary["mode"] == "paper"
     assert (summary["iterations"], summary["images_rendered"], len(summary["val_map"])) == (2, 16, 2)
     assert summary["stopped"].startswith("image budget")
+    recorded = json.loads((project / "data/08_reporting/budget/parameters.json").read_text())
+    report = (project / "data/08_reporting/budget/report.html").read_text()
+    with sqlite3.connect(project / "mlflow.db") as database:
+        rows = database.execute("SELECT key, value FROM params JOIN runs USING (run_uuid) WHERE name = 'budget'")
+        logged = dict(rows.fetchall())
+    for key, value in PAPER.items():
+        assert recorded[key] == value
+        assert logged[key] == str(value)
+        row = f"<code>{key.rpartition('.')[2]}</code></th><td><code>{value}</code>"
+        assert row in report
+    refused = kedro("--env", "smoke", "--params", f"{overrides},hypergradient.solver=conjugate_gradient")
+    assert refused.returncode == 1
+    assert "hypergradient.solver: 'newton_cg' → 'conjugate_gradient'" in refused.stdout + refused.stderr
 
 
 def test_pretrained_network_is_made_once_and_every_method_sets_out_from_it(project: Path, kedro: Kedro) -> None:

@@ -283,6 +283,18 @@ def test_mode_paper_is_the_supplements_unless_conf_says_otherwise() -> None:
     ]
 
 
+def test_settings_in_mode_paper_hold_what_runs() -> None:
+    filled = {"width_decay": 1.0, "score_before_fit": False, "credit": "image", "standardised": False}
+    paper = SearchSettings(mode="paper")
+    assert paper.model_dump(include=set(filled)) == filled
+    assert SearchSettings(**paper.model_dump()) == paper
+    assert SearchSettings.model_validate_json(paper.model_dump_json()) == paper
+    assert SearchSettings.model_validate({"mode": "paper", "credit": "category"}).credit == "category"
+    method = build_search_method("autosimulate", LoopSettings(), paper, HypergradientSettings(damping=3))
+    assert method.search == paper
+    assert method.hypergradient == HypergradientSettings(damping=3, curvature="hessian", solver="newton_cg")
+
+
 def test_step_moves_towards_what_helps() -> None:
     """Influence that grows with square_x moves square_x up and nothing that is unrelated by as much."""
     method = build("autosimulate", num_images=400)

@@ -23,7 +23,7 @@ from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluati
 from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
-from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings
+from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings, hypergradient_in_mode
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings, check_task_model
@@ -40,7 +40,10 @@ class ConfigurationError(ValueError):
 
 
 class Parameters(BaseModel):
-    """All of conf/*/parameters.yml, one block per stage; unknown keys are refused."""
+    """All of conf/*/parameters.yml, one block per stage; unknown keys are refused.
+
+    `search` and `hypergradient` hold the values that run: what `search.mode` fills in is in them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,6 +61,11 @@ class Parameters(BaseModel):
     final_evaluation: FinalEvaluationSettings
     generate: GenerateSettings = GenerateSettings.model_validate({})
     parallel: ParallelSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mode_fills_in(cls, raw: Any) -> Any:
+        return filled_by_mode(raw) if isinstance(raw, dict) else raw
 
     @model_validator(mode="after")
     def _objective_is_measured(self) -> Parameters:
@@ -81,12 +89,22 @@ class Parameters(BaseModel):
         return _hash([self.pretraining_images_key, network, self.pretraining.training.model_dump(mode="json")])
 
 
+def filled_by_mode(raw: dict[str, Any]) -> dict[str, Any]:
+    """conf's parameters with what `search.mode` fills in of `hypergradient`; of `search`, `SearchSettings` does."""
+    search, hypergradient = raw.get("search"), raw.get("hypergradient")
+    if not (isinstance(search, dict) and isinstance(hypergradient, dict)):
+        return raw
+    return raw | {"hypergradient": hypergradient_in_mode(search.get("mode", ""), hypergradient)}
+
+
 def _hash(values: list[Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
     """Kedro's loader, which also names the run after what was asked for where the user named none.
+
+    Kedro's nodes get the blocks of its `parameters` one by one: what depends on another block is filled in before.
 
     It hands itself to `current_parameters`, because the pipelines' structure depends on the number of iterations.
     """
@@ -114,11 +132,12 @@ class ProjectConfigLoader(OmegaConfigLoader):
     def __getitem__(self, key: str) -> Any:
         """Kedro's; what it cannot read is refused in one line that names the environment."""
         try:
-            return super().__getitem__(key)
+            found = super().__getitem__(key)
         except (YAMLError, OmegaConfBaseException, AttributeError) as failure:
             reason = " ".join(str(failure).split())
             env = self.env or self.default_run_env
             raise ConfigurationError(f"{key} of the environment {env} must be keys and values: {reason}") from failure
+        return filled_by_mode(found) if key == "parameters" else found
 
     def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
         """Kedro's merge; but where an environment names another simulator, base's parameters and options are left out.

@@ -8,7 +8,12 @@ from autosimulate_pipeline.search.base import SearchMethod
 from autosimulate_pipeline.search.black_box import Bayesian, Random
 from autosimulate_pipeline.search.controls import DomainRandomisation, Frozen
 from autosimulate_pipeline.search.lts import LearningToSimulate
-from autosimulate_pipeline.search.settings import LoopSettings, LoopTrainingSettings, SearchSettings
+from autosimulate_pipeline.search.settings import (
+    LoopSettings,
+    LoopTrainingSettings,
+    SearchSettings,
+    hypergradient_in_mode,
+)
 
 __all__ = [
     "SEARCH_METHODS",
@@ -17,6 +22,7 @@ __all__ = [
     "SearchMethod",
     "SearchSettings",
     "build_search_method",
+    "hypergradient_in_mode",
 ]
 
 SEARCH_METHODS: dict[str, type[SearchMethod]] = {
@@ -27,11 +33,13 @@ SEARCH_METHODS: dict[str, type[SearchMethod]] = {
 def build_search_method(
     name: str, loop: LoopSettings, search: SearchSettings, hypergradient: HypergradientSettings
 ) -> SearchMethod:
-    """The search method of that name.
+    """The search method of that name; its `search` and `hypergradient` hold what the mode fills in.
 
     Raises:
         ValueError: if there is none.
     """
     if name not in SEARCH_METHODS:
         raise ValueError(f"search method must be one of {', '.join(SEARCH_METHODS)}, got {name!r}")
-    return SEARCH_METHODS[name](loop, search, hypergradient)
+    given = hypergradient.model_dump(exclude_unset=True)
+    filled = HypergradientSettings.model_validate(hypergradient_in_mode(search.mode, given))
+    return SEARCH_METHODS[name](loop, search, filled)

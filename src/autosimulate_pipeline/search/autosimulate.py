@@ -1,7 +1,7 @@
 """AutoSimulate: ψ moves along the hypergradient through one Newton step of the task model's training.
 
 `mode: paper` is the AutoSimulate supplement's: the Hessian, scipy's fmin_ncg, f on the images just trained on, and
-plain gradient descent on ψ. `mode: recommended` differs in five ways:
+plain gradient descent on ψ (`search.settings` has its values). `mode: recommended` differs in five ways:
 
 - curvature: the generalised Gauss-Newton matrix, which stays positive definite away from the optimum, by CG;
 - order: each batch is scored with the weights of the iterations before, for samples trained on give a shrunken f;
@@ -15,10 +15,8 @@ plain gradient descent on ψ. `mode: recommended` differs in five ways:
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
 
 import torch
-from pydantic import BaseModel
 
 from autosimulate_pipeline.hypergradient import (
     check_influences,
@@ -26,23 +24,12 @@ from autosimulate_pipeline.hypergradient import (
     normalised_advantages,
     score_function_gradient,
 )
-from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.records import HypergradientReport
 from autosimulate_pipeline.search.base import Observation, SearchMethod, SearchState, advanced
-from autosimulate_pipeline.search.settings import SearchSettings
-
-Settings = TypeVar("Settings", bound=BaseModel)
-
-PAPER_SEARCH = {"width_decay": 1.0, "score_before_fit": False, "credit": "image", "standardised": False}
-PAPER_HYPERGRADIENT = {"curvature": "hessian", "solver": "newton_cg"}
-
-
-def _filled(settings: Settings, defaults: dict[str, Any]) -> Settings:
-    return settings.model_copy(update={k: v for k, v in defaults.items() if k not in settings.model_fields_set})
 
 
 class AutoSimulate(SearchMethod):
-    """The method of the paper; see the module's text for the two modes, which fill in what conf leaves open."""
+    """The method of the paper; see the module's text for the two modes."""
 
     name = "autosimulate"
 
@@ -52,11 +39,11 @@ class AutoSimulate(SearchMethod):
         With f scored before the fit, iteration 0 has no trained weights to score with: ψ stays, the report is empty.
         """
         next_state = advanced(state, observation, self.loop)
-        search, hypergradient = self._filled_by_mode()
+        search = self.search
         before_fit = search.score_before_fit
         if before_fit and state.iteration == 0:
             return next_state, HypergradientReport()
-        influences = observation.influences(before_fit, hypergradient)
+        influences = observation.influences(before_fit, self.hypergradient)
         values, draws, distribution = influences.values, observation.draws, state.distribution
         check_influences(values)
         owners = observation.owners if search.credit == "category" else {}
@@ -81,8 +68,3 @@ class AutoSimulate(SearchMethod):
             solver_residual=influences.solver_residual,
         )
         return next_state.model_copy(update={"distribution": moved.annealed(search.width_decay)}), report
-
-    def _filled_by_mode(self) -> tuple[SearchSettings, HypergradientSettings]:
-        if self.search.mode == "paper":
-            return _filled(self.search, PAPER_SEARCH), _filled(self.hypergradient, PAPER_HYPERGRADIENT)
-        return self.search, self.hypergradient

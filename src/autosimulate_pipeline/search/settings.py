@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autosimulate_pipeline.task_models import TrainingSettings
+
+PAPER_SEARCH: dict[str, Any] = {
+    "width_decay": 1.0,
+    "score_before_fit": False,
+    "credit": "image",
+    "standardised": False,
+}
+PAPER_HYPERGRADIENT: dict[str, Any] = {"curvature": "hessian", "solver": "newton_cg"}
+"""What `mode: paper` puts in the place of the defaults, where conf gives no value."""
 
 
 class LoopSettings(BaseModel):
@@ -99,3 +109,13 @@ class SearchSettings(BaseModel):
     standardised: bool = Field(True, description="standardised steps (step_size), not plain ones (learning_rate)")
     trials: TrialSettings = Field(default=TrialSettings.model_validate({}))
     lts: LTSSettings = Field(default=LTSSettings.model_validate({}))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mode_fills_in(cls, given: Any) -> Any:
+        return {**PAPER_SEARCH, **given} if isinstance(given, Mapping) and given.get("mode") == "paper" else given
+
+
+def hypergradient_in_mode(mode: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The block `hypergradient` with what the search's mode fills in where `given` is silent."""
+    return {**PAPER_HYPERGRADIENT, **given} if mode == "paper" else dict(given)

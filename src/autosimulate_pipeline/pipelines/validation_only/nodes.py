@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings, retrain_task_model
@@ -24,9 +25,29 @@ def train_on_validation(
     settings: FinalEvaluationSettings,
     pretrained_weights: Weights | None = None,
 ) -> Weights:
-    """Weights trained from scratch on variants of the validation images, as many as a loop's network is polished on."""
-    dataset = augmented(validation_set, _num_copies(validation_set, settings), derive_seed(seed, "augmentation"))
-    return retrain_task_model(seed, dataset, task_model, settings, pretrained_weights)
+    """Weights trained from scratch on the validation images and variants of them.
+
+    As many optimiser steps as the networks take that are retrained on rendered images.
+    """
+    num_images, epochs = equal_training(len(validation_set), settings)
+    num_copies = -(-num_images // len(validation_set))
+    variants = augmented(validation_set, num_copies, derive_seed(seed, "augmentation"))
+    dataset = dataclasses.replace(variants, images=variants.images[:num_images])
+    equal = settings.retraining.model_copy(update={"epochs": epochs})
+    shortened = settings.model_copy(update={"retraining": equal})
+    return retrain_task_model(seed, dataset, task_model, shortened, pretrained_weights)
+
+
+def equal_training(num_labelled: int, settings: FinalEvaluationSettings) -> tuple[int, int]:
+    """Images and epochs of the training, whose product is that of a network retrained on rendered images.
+
+    Variants cost nothing, so there are as many images as a loop's network is polished on and no fewer than labelled
+    ones, as far as whole epochs allow.
+    """
+    epochs, wanted = settings.retraining.epochs, max(num_labelled, settings.num_polish_images)
+    shares = (share for share in range(1, epochs) if not epochs % share and share * settings.num_images >= wanted)
+    share = next(shares, epochs)
+    return share * settings.num_images, epochs // share
 
 
 def draw_trained(
@@ -67,7 +88,7 @@ def write_report(
         images={
             "pretraining": pretraining.num_images,
             "labelled": len(validation_set),
-            "trained on": len(validation_set) * _num_copies(validation_set, final_evaluation),
+            "trained on": equal_training(len(validation_set), final_evaluation)[0],
             "test": len(test_set),
         },
         test={"validation_only": test_report},
@@ -75,7 +96,3 @@ def write_report(
         retrained=retrained,
     )
     return summary, render_validation_only_report(finished)
-
-
-def _num_copies(validation_set: AnnotatedDataset, settings: FinalEvaluationSettings) -> int:
-    return max(1, -(-settings.num_polish_images // len(validation_set)))
