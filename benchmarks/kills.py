@@ -94,14 +94,15 @@ TOY: dict[str, Any] = {
         }
     },
     "task_model": {"input_size": 32, "base_channels": 8},
+    "pilot": {"num_images": 20},
+    "inference": {"num_trees": 50},
     "training": {"first_epochs": 8, "epochs": 4, "window": 2},
     "loop": {"num_iterations": 4, "num_images": 8},
     "search": {"lts": {"num_datasets": 2}},
     "final_evaluation": {
         "num_images": 8,
         "retraining": {"epochs": 4},
-        "num_polish_images": 16,
-        "polish": {"epochs": 2},
+        "own_network": {"epochs": 2},
     },
 }
 GRID = {"tiny": {"parameters": {"loop.num_iterations": 2}, "grid": {"hypergradient.damping": [0.1, 10]}}}

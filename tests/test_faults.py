@@ -179,7 +179,7 @@ def test_a_run_waits_its_turn_and_then_has_nothing_to_do(
 
 def test_a_network_that_another_run_is_pretraining_is_waited_for(toy_project: Path, tmp_path: Path) -> None:
     """In a process of its own: one process has one pipeline, with pretraining or without."""
-    overrides = {"run": "pretrained", "pretraining.num_images": 4, "pretraining.training.epochs": 1}
+    overrides = {"run": "pretrained", "pretraining.enabled": True, "pretraining.training.epochs": 1}
     key = check_parameters(load_conf(toy_project, "toy", "parameters", overrides)).pretraining_key
     weights = toy_project / f"data/06_models/pretraining-{key}/weights.safetensors"
     weights.parent.mkdir(parents=True)

@@ -49,7 +49,7 @@ def test_notebook_is_kept_without_outputs(path: Path) -> None:
 
 
 def test_quickstart_runs_the_pipeline_and_opens_what_it_left(execute: Execute, project: Path) -> None:
-    assert "polished" in printed(execute("01"))
+    assert "own" in printed(execute("01"))
     assert (project / "data/08_reporting/quickstart/report.html").exists()
 
 

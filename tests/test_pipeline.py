@@ -78,15 +78,15 @@ def test_run_speaks_calmly_and_ends_with_what_was_gained(smoke: str) -> None:
 def test_summary_has_what_is_promised(summary: dict[str, Any]) -> None:
     assert summary["method"] == "autosimulate"
     assert summary["mode"] == "recommended"
-    assert (summary["iterations"], summary["images_rendered"]) == (3, 24)
+    assert (summary["iterations"], summary["images_rendered"]) == (3, 48), "24 pilot images and 3 times 8"
     assert len(summary["val_map"]) == len(summary["val_miou"]) == 3
     for metric in ("test_map", "test_miou"):
-        assert all(0 <= summary[metric][where] <= 1 for where in ("start", "learned"))
+        assert all(0 <= summary[metric][where] <= 1 for where in ("pilot", "start", "learned", "own"))
     start, learned = (summary["simulator_parameters"][where] for where in ("start", "learned"))
     assert start.keys() == learned.keys()
     assert start != learned
     seconds = summary["seconds"]
-    stages = ("render", "train", "evaluate", "hypergradient", "other")
+    stages = ("pilot", "infer", "render", "train", "evaluate", "hypergradient", "other")
     assert sum(seconds[stage] for stage in stages) == pytest.approx(seconds["total"], abs=0.1)
     assert all(seconds[stage] > 0 for stage in stages)
 
@@ -183,7 +183,7 @@ def test_mlflow_has_the_network_of_the_run_once(smoke: str, project: Path) -> No
     validation = read_coco(project / "data/01_raw" / RUN / "validation")
     found = mlflow.pyfunc.load_model(f"runs:/{run_id}/task_model").predict(validation.images[0].image[None])
     task_model = build_task_model(validation.categories, TaskModelSettings(input_size=32, base_channels=8))
-    weights = load_file(project / "data/06_models" / RUN / "polished.safetensors")
+    weights = load_file(project / "data/06_models" / RUN / "own.safetensors")
     first = AnnotatedDataset(validation.categories, validation.images[:1])
     pd.testing.assert_frame_equal(found, table_of(task_model.predict(weights, first), validation.categories))
 
@@ -279,7 +279,7 @@ def test_paper_mode_and_early_stop_by_image_budget(project: Path, kedro: Kedro) 
 
 
 def test_pretrained_network_is_made_once_and_every_method_sets_out_from_it(project: Path, kedro: Kedro) -> None:
-    overrides = "pretraining.num_images=8,loop.num_iterations=1,task_model.frozen=[encoder_1]"
+    overrides = "pretraining.enabled=true,loop.num_iterations=1,task_model.frozen=[encoder_1]"
     stamps = []
     for pipeline, first, last in (
         ("frozen", "weights_000", "weights_001"),

@@ -19,19 +19,19 @@ from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSetting
 from autosimulate_pipeline.task_models.augmentation import augmented
 
 
-def settings(num_images: int, epochs: int, num_polish_images: int, batch_size: int = 5) -> FinalEvaluationSettings:
+def settings(num_images: int, epochs: int, batch_size: int = 5) -> FinalEvaluationSettings:
     retraining = TrainingSettings(epochs=epochs, batch_size=batch_size)
-    return FinalEvaluationSettings(num_images=num_images, retraining=retraining, num_polish_images=num_polish_images)
+    return FinalEvaluationSettings(num_images=num_images, retraining=retraining)
 
 
 @pytest.mark.parametrize(
     ("num_labelled", "final", "expected"),
     [
-        (30, settings(100, 40, 400), (400, 10)),  # the default experiment
-        (500, settings(100, 40, 400), (500, 8)),  # more labelled images than variants are asked for
-        (9000, settings(100, 40, 400), (4000, 1)),  # more than the others train on in all
-        (30, settings(1000, 20, 400), (1000, 20)),
-        (6, settings(10, 7, 16), (70, 1)),  # a prime number of epochs
+        (30, settings(100, 40), (400, 10)),  # the default experiment
+        (60, settings(100, 40), (800, 5)),
+        (9000, settings(100, 40), (4000, 1)),  # more than the others train on in all
+        (30, settings(1000, 20), (1000, 20)),
+        (6, settings(10, 7), (70, 1)),  # a prime number of epochs
     ],
 )
 def test_training_is_as_long_as_that_of_the_retrained_networks(
@@ -49,8 +49,8 @@ def test_network_is_trained_on_the_labelled_images_and_variants_that_fill_the_se
     scenes = draw_scenes(ProductDistribution.model_validate(cases.TOY_HIDDEN), 3, 0, "labelled")
     labelled = simulator.render(scenes_of(scenes), seeds_of(scenes))
     model = TaskModelSettings(input_size=32, base_channels=8, device="cpu")
-    trained = train_on_validation(seed, labelled, model, settings(4, 4, 8))
-    filled = augmented(labelled, 3, derive_seed(seed, "augmentation"))
-    eight = dataclasses.replace(filled, images=filled.images[:8])
-    expected = retrain_task_model(seed, eight, model, settings(8, 2, 8))
+    trained = train_on_validation(seed, labelled, model, settings(4, 4))
+    filled = augmented(labelled, 6, derive_seed(seed, "augmentation"))
+    sixteen = dataclasses.replace(filled, images=filled.images[:16])
+    expected = retrain_task_model(seed, sixteen, model, settings(16, 1))
     assert all(torch.equal(trained[name], weight) for name, weight in expected.items())

@@ -19,8 +19,10 @@ from yaml import YAMLError
 
 from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
+from autosimulate_pipeline.inference import MIN_PILOT_IMAGES, InferenceSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
 from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings
+from autosimulate_pipeline.pipelines.pilot.nodes import PilotSettings
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings, hypergradient_in_mode
@@ -53,6 +55,8 @@ class Parameters(BaseModel):
     simulator: SimulatorSettings
     reference_data: ReferenceDataSettings
     task_model: TaskModelSettings
+    pilot: PilotSettings = PilotSettings.model_validate({})
+    inference: InferenceSettings = InferenceSettings.model_validate({})
     pretraining: PretrainingSettings = PretrainingSettings.model_validate({})
     training: LoopTrainingSettings
     loop: LoopSettings
@@ -75,18 +79,42 @@ class Parameters(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _pilot_images_suffice(self) -> Parameters:
+        if self.search.start == "inferred" and self.pilot.num_images < MIN_PILOT_IMAGES:
+            raise ValueError(
+                f"pilot.num_images must be at least {MIN_PILOT_IMAGES} for search.start inferred, got "
+                f"{self.pilot.num_images}"
+            )
+        least = self.loop.num_images + (self.pilot.num_images if self.has_pilot else 0)
+        if self.loop.max_images is not None and self.loop.max_images < least:
+            raise ValueError(
+                f"loop.max_images must be at least {least}, for the pilot images and an iteration, got "
+                f"{self.loop.max_images}"
+            )
+        if self.pretraining.enabled and not self.pilot.num_images:
+            raise ValueError("pilot.num_images must be at least 1 where pretraining is enabled, got 0")
+        return self
+
     @property
-    def pretraining_images_key(self) -> str:
-        """A hash of all that the images depend on which networks are pretrained on; runs with the same share them."""
-        simulator, pretraining = self.simulator, self.pretraining
+    def has_pilot(self) -> bool:
+        """Whether a search renders pilot images, for inference or pretraining."""
+        return self.search.start == "inferred" or self.pretraining.enabled
+
+    @property
+    def pilot_key(self) -> str:
+        """A hash of all that the pilot images depend on; runs with the same share them."""
+        simulator, pilot = self.simulator, self.pilot
         drawn = simulator.parameters.uniform().model_dump(mode="json")
-        return _hash([simulator.type, simulator.options, drawn, pretraining.num_images, pretraining.seed])
+        seed = self.seed if pilot.seed is None else pilot.seed
+        return _hash([simulator.type, simulator.options, drawn, pilot.num_images, seed])
 
     @property
     def pretraining_key(self) -> str:
         """A hash of all that a pretrained network depends on; runs with the same share it."""
         network = self.task_model.model_dump(mode="json", exclude={"device", "frozen"})
-        return _hash([self.pretraining_images_key, network, self.pretraining.training.model_dump(mode="json")])
+        training = self.pretraining.model_dump(mode="json", exclude={"enabled"})
+        return _hash([self.pilot_key, network, training])
 
 
 def filled_by_mode(raw: dict[str, Any]) -> dict[str, Any]:
@@ -177,6 +205,7 @@ def check_parameters(raw: dict[str, Any]) -> Parameters:
     parameters = validated(Parameters, raw)
     try:
         simulator = parameters.simulator.check()
+        parameters.inference.own_statistics()
         check_task_model(parameters.task_model, simulator.categories)
         parameters.reference_data.check()
         parameters.reference_data.check_masks(parameters.task_model)

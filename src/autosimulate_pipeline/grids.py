@@ -150,7 +150,8 @@ def expand(project: Path, name: str, grid: Grid, env: str | None) -> list[Trial]
         parameters = check_parameters(load_conf(project, env, "parameters", overrides))
         loop = parameters.loop
         if loop.max_images is not None and "loop.num_iterations" not in overrides:
-            overrides["loop.num_iterations"] = loop.max_images // loop.num_images
+            num_pilot_images = parameters.pilot.num_images if parameters.has_pilot else 0
+            overrides["loop.num_iterations"] = max(1, (loop.max_images - num_pilot_images) // loop.num_images)
             parameters = check_parameters(load_conf(project, env, "parameters", overrides))
         check_run(run_folder(project, "08_reporting", run), grid.pipeline, parameters)
         params = ",".join(_override(*item) for item in overrides.items())

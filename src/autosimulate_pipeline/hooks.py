@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -45,7 +45,10 @@ from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 if TYPE_CHECKING:
     from mlflow.models import Model
 
-PRETRAINED = "pretrained_weights"
+PILOT, PRETRAINED = "pilot_dataset", "pretrained_weights"
+"""Datasets that runs share."""
+
+INFERENCE = "inference"
 
 GENERATE = "generate"
 """The pipeline that reads a run and makes none: the run's record, clock and curves are not touched by it."""
@@ -54,11 +57,12 @@ GENERATE = "generate"
 class ValidationHook:
     """Refuses bad parameters, and other parameters for a run that exists, before any node runs; one process a run.
 
-    Pretrained networks, and the images for them, are made by one process too, for which others wait that need the same.
+    Pilot images and pretrained networks are made by one process too, for which others wait that need the same.
     """
 
     def __init__(self) -> None:
         self._locks: list[TextIO] = []
+        self._shared_locks: dict[str, TextIO] = {}
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -77,11 +81,11 @@ class ValidationHook:
             if not (self._reporting / RECORD_NAME).exists():  # what a start that failed had read may have changed
                 (self._reporting / PROVENANCE_NAME).unlink(missing_ok=True)
             record_provenance(catalog, self._parameters)
-            if self._parameters.pretraining.num_images and not catalog.exists(PRETRAINED):
-                for key in (self._parameters.pretraining_images_key, self._parameters.pretraining_key):
-                    self._locks.append(claim(self._project, f"pretraining-{key}", "06_models"))
-                if catalog.exists(PRETRAINED):  # by the process that this one has waited for
-                    self._release(keep=1)
+            for name, folder, layer in self._shared(run_params["pipeline_names"]):
+                if not catalog.exists(name):
+                    self._shared_locks[name] = claim(self._project, folder, layer)
+                    if catalog.exists(name):  # by the process that this one has waited for
+                        self._shared_locks.pop(name).close()
 
     @hook_impl
     def before_dataset_saved(self) -> None:
@@ -90,8 +94,8 @@ class ValidationHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
-        if dataset_name == PRETRAINED:
-            self._release(keep=1)
+        if dataset_name in self._shared_locks:
+            self._shared_locks.pop(dataset_name).close()
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -107,9 +111,19 @@ class ValidationHook:
         else:
             check_run(self._reporting, self._pipeline, self._parameters)
 
-    def _release(self, keep: int = 0) -> None:
-        while len(self._locks) > keep:
-            self._locks.pop().close()
+    def _shared(self, pipeline_names: Sequence[str] | None) -> Iterator[tuple[str, str, str]]:
+        """What runs share and this one needs: dataset, folder and layer of its lock."""
+        parameters = self._parameters
+        if parameters.has_pilot or pipeline_name(pipeline_names) == INFERENCE:
+            yield PILOT, f"pilot-{parameters.pilot_key}", "03_primary"
+        if parameters.pretraining.enabled:
+            yield PRETRAINED, f"pretraining-{parameters.pretraining_key}", "06_models"
+
+    def _release(self) -> None:
+        for lock in (*self._locks, *self._shared_locks.values()):
+            lock.close()
+        self._locks.clear()
+        self._shared_locks.clear()
 
 
 class StageClockHook:
@@ -257,7 +271,7 @@ class TrackingHook(_LoopHook):
             summary = self._catalog.load("summary")
             tested = tracked_test_metrics(test_metrics(summary))
             weights = run_folder(self._context.project_path, "06_models", self._parameters.run)
-            for own in (weights / f"{name}.safetensors" for name in ("polished", "weights_validation_only")):
+            for own in (weights / f"{name}.safetensors" for name in ("own", "weights_validation_only")):
                 if own.exists():
                     self._tracker.log_model(partial(self._save_model, own))
             artifacts = [self._reporting / name for name in RESULTS]

@@ -241,7 +241,7 @@ def tell_summary(summary: dict[str, Any], folder: Path) -> None:
     for where, of_network in test.items():
         table.add_row(TEST_LABELS[where], *(f"{of_network[name]:.3f}" for name in names))
     console.print(table)
-    rendered = f"{summary['images_rendered']} images in the loop, " if summary["images_rendered"] else ""
+    rendered = f"{summary['images_rendered']} images rendered, " if summary["images_rendered"] else ""
     console.print(f"{rendered}{duration(summary['seconds']['total'])} in all")
     tell_files(folder / name for name in RESULTS)
 

@@ -198,7 +198,7 @@ class HypergradientReport:
     solver_residual: float = 0.0
 
 
-STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
+STAGES = ("pilot", "infer", "pretrain", "render", "train", "evaluate", "hypergradient")
 """What a run's time goes into; what is none of these is `other`."""
 
 
@@ -206,9 +206,11 @@ STAGES = ("pretrain", "render", "train", "evaluate", "hypergradient")
 class StageSeconds:
     """Wall-clock seconds of a run by stage; `other` is all the rest: start-up, Kedro, MLflow, files, figures.
 
-    `pretrain` is rendering and training before the loop, 0 in a run that found it done.
+    `pilot` is rendering and `pretrain` training before the loop, 0 in a run that found it done by another.
     """
 
+    pilot: float = 0.0
+    infer: float = 0.0
     pretrain: float = 0.0
     render: float = 0.0
     train: float = 0.0

@@ -13,7 +13,7 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     "custom_resolvers": {
         "pretraining_key": lambda: current_parameters().pretraining_key,
-        "pretraining_images_key": lambda: current_parameters().pretraining_images_key,
+        "pilot_key": lambda: current_parameters().pilot_key,
     },
     "merge_strategy": {"parameters": "soft"},  # an environment overrides single keys, not whole blocks
 }

@@ -49,7 +49,7 @@ COLUMNS = {
         "attributes.`Duration`",
         *(f"tags.`{tag}`" for tag in ("method", "experiment", "seed")),
         *(f"metrics.`{metric}`" for metric in (STEP_METRIC, "val/mAP", "val/mIoU", "grid/val_mAP")),
-        *(f"metrics.`test/{metric}/{where}`" for where in ("learned", "polished") for metric in ("mAP", "mIoU")),
+        *(f"metrics.`test/{metric}/{where}`" for where in ("learned", "own") for metric in ("mAP", "mIoU")),
         "metrics.`seconds/total`",
     ]
 }

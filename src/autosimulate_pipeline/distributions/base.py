@@ -102,6 +102,14 @@ class LearnableDistribution(Distribution):
         """
 
     @abstractmethod
+    def point(self) -> Tensor:
+        """Where `at` has it, shape (num_coordinates,): probabilities below the floor count as the floor."""
+
+    def near(self, num_widths: float) -> Tensor:
+        """The part of the unit cube about `point` that is worth a look, shape (num_coordinates, 2); by default all."""
+        return torch.tensor([[0.0, 1.0]] * self.num_coordinates, dtype=torch.float64)
+
+    @abstractmethod
     def widest(self) -> Self:
         """Itself as wide as it can be and still be learned: moments as those of `uniform`."""
 

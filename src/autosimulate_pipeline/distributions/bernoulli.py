@@ -51,6 +51,10 @@ class Bernoulli(Discrete):
     def at(self, point: Tensor) -> Self:
         return self._at(PROBABILITY_FLOOR + point.clamp(0, 1).item() * (1 - 2 * PROBABILITY_FLOOR))
 
+    def point(self) -> Tensor:
+        share = (self.probability - PROBABILITY_FLOOR) / (1 - 2 * PROBABILITY_FLOOR)
+        return torch.tensor([share], dtype=torch.float64).clamp(0, 1)
+
     def widest(self) -> Self:
         return self.model_copy(update={"probability": 0.5})
 

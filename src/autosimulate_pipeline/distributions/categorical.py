@@ -91,6 +91,14 @@ class Categorical(Discrete):
         floor = probability_floor(num_values)
         return self._at(floor + (1 - num_values * floor) * shares)
 
+    def point(self) -> Tensor:
+        num_values = len(self.values)
+        shares = (self.weights() - probability_floor(num_values)).clamp(min=1e-9)
+        left = 1 - (shares / shares.sum()).cumsum(dim=0)[:-1].clamp(max=1)
+        before = torch.cat([left.new_ones(1), left[:-1]])
+        later = torch.arange(num_values - 1, 0, -1, dtype=torch.float64)
+        return (left / before.clamp(min=1e-12)).clamp(0, 1) ** later
+
     def widest(self) -> Self:
         num_values = len(self.values)
         return self.model_copy(update={"probabilities": (1 / num_values,) * num_values})

@@ -80,6 +80,14 @@ class Gaussian(LearnableDistribution):
         mean = self.low + point.clamp(0, 1).item() * self._range
         return self.model_copy(update={"mean": min(mean, self.high)})  # rounding can pass the end of the range
 
+    def point(self) -> Tensor:
+        return torch.tensor([(self.mean - self.low) / self._range], dtype=torch.float64)
+
+    def near(self, num_widths: float) -> Tensor:
+        """So many widths about the mean, within the range."""
+        centre = self.point()
+        return torch.stack([centre - num_widths * self.width, centre + num_widths * self.width], dim=1).clamp(0, 1)
+
     def annealed(self, factor: float) -> Self:
         return self.model_copy(update={"width": self.width * factor})
 

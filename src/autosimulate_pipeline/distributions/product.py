@@ -136,6 +136,14 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         parts = torch.split(point, [distribution.num_coordinates for distribution in learned.values()])
         return self._with({name: d.at(part) for (name, d), part in zip(learned.items(), parts, strict=True)})
 
+    def point(self) -> Tensor:
+        """Where `at` has the product, shape (num_coordinates,)."""
+        return torch.cat([torch.empty(0, dtype=torch.float64), *(d.point() for d in self.learned.values())])
+
+    def near(self, num_widths: float) -> Tensor:
+        """The part of the unit cube about `point` within so many widths, shape (num_coordinates, 2)."""
+        return torch.cat([torch.empty(0, 2).double(), *(d.near(num_widths) for d in self.learned.values())])
+
     def annealed(self, factor: float) -> Self:
         """The product with the widths of its learned parameters narrowed by `factor`."""
         return self._with({name: distribution.annealed(factor) for name, distribution in self.learned.items()})

@@ -26,7 +26,8 @@ from autosimulate_pipeline.distributions.gaussian import UNIFORM_WIDTH
 from autosimulate_pipeline.inference.forests import ChoiceAnswers, NumberAnswers, classify, regress
 from autosimulate_pipeline.inference.population import choice_population, normal_population
 from autosimulate_pipeline.inference.records import Inference, ParameterAnswer
-from autosimulate_pipeline.inference.statistics import LABELS, OwnStatistics, Statistics, statistics_of
+from autosimulate_pipeline.inference.settings import InferenceSettings
+from autosimulate_pipeline.inference.statistics import LABELS, Statistics, statistics_of
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, ignore_progress
 
 MIN_PILOT_IMAGES = 20
@@ -56,9 +57,8 @@ def infer(
     scenes: Sequence[Scene],
     renders: AnnotatedDataset,
     labelled: AnnotatedDataset,
-    num_trees: int,
+    settings: InferenceSettings,
     seed: int,
-    own_statistics: OwnStatistics | None = None,
     progress: Progress = ignore_progress,
 ) -> Inference:
     """The ψ that the labelled images could have come from, and how it was found.
@@ -68,8 +68,7 @@ def infer(
         scenes: those of the renders, drawn from `prior.uniform()`.
         renders: an image for each scene.
         labelled: the validation images.
-        num_trees: of each forest.
-        own_statistics: the user's.
+        seed: of the forests and of the sampling of probabilities.
         progress: called after each parameter.
 
     Raises:
@@ -81,9 +80,10 @@ def infer(
             f"{len(labelled)}"
         )
     has_masks = all(map(_is_masked, (*renders.images, *labelled.images)))
+    own = settings.own_statistics()
     sizes = [image.image.shape[0] for image in renders.images]
     of_renders, of_labelled = (
-        statistics_of(dataset, has_masks, (min(sizes), max(sizes)), own_statistics) for dataset in (renders, labelled)
+        statistics_of(dataset, has_masks, (min(sizes), max(sizes)), own) for dataset in (renders, labelled)
     )
     outside = _outside(of_renders, of_labelled)
     kept = outside <= MAX_OUTSIDE
@@ -93,9 +93,9 @@ def infer(
     for name, distribution in prior.learned.items():
         drawn = [scene[name] for scene in scenes]
         if isinstance(distribution, Gaussian):
-            distributions[name], answers[name] = _number(distribution, drawn, known, asked, num_trees, seed)
+            distributions[name], answers[name] = _number(distribution, drawn, known, asked, settings.num_trees, seed)
         elif isinstance(distribution, Discrete):
-            distributions[name], answers[name] = _choice(distribution, drawn, known, asked, num_trees, seed)
+            distributions[name], answers[name] = _choice(distribution, drawn, known, asked, settings.num_trees, seed)
         else:
             distributions[name], answers[name] = distribution.widest(), ParameterAnswer()
         progress(1)
@@ -133,7 +133,9 @@ def _number(
 
     found, columns = _best(ask, renders, labelled)
     is_identified = found.skill > MIN_R2
-    mean, width = normal_population(found.answers, found.variances) if is_identified else (0.5, UNIFORM_WIDTH)
+    mean, width = (
+        normal_population(found.answers, found.variances, found.skill) if is_identified else (0.5, UNIFORM_WIDTH)
+    )
     answer = ParameterAnswer(
         is_identified=is_identified,
         measure="R²",
@@ -169,7 +171,7 @@ def _choice(
     )
     if not is_identified:
         return prior.widest(), answer
-    return prior.with_probabilities(torch.from_numpy(choice_population(found.posteriors, seed))), answer
+    return prior.with_probabilities(torch.from_numpy(choice_population(found.posteriors, found.skill, seed))), answer
 
 
 def _best(

@@ -88,11 +88,11 @@ def _moves(summary: Mapping[str, Any], start: ProductDistribution, learned: Prod
 
 
 def _cost(summary: Mapping[str, Any]) -> str:
-    polished = test_metrics(summary)["polished"]
-    metric = headline(polished)
+    own = test_metrics(summary)["own"]
+    metric = headline(own)
     return (
-        f"It took {_time(summary['seconds'])}; the loop's own network, polished on its last images, reaches a test "
-        f"{metric} of {polished[metric]:.3f}."
+        f"It took {_time(summary['seconds'])}; the run's own network, trained on all its images, reaches a test "
+        f"{metric} of {own[metric]:.3f}."
     )
 
 

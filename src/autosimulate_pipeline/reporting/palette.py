@@ -18,7 +18,7 @@ CATEGORY_LINES = tuple(LINES.index(hue) for hue in (BLUE, ORANGE, GREEN, PURPLE,
 CATEGORIES = np.array([tuple(bytes.fromhex(LINES[index][1:])) for index in CATEGORY_LINES])
 """The same as RGB, shape (8, 3)."""
 
-STAGE_COLOURS = dict(zip((*STAGES, "other"), (GREEN, SKY, BLUE, PURPLE, VERMILION, GREY), strict=True))
+STAGE_COLOURS = dict(zip((*STAGES, "other"), (ORANGE, YELLOW, GREEN, SKY, BLUE, PURPLE, VERMILION, GREY), strict=True))
 
 
 def category_line(category: int) -> int:

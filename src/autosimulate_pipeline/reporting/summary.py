@@ -14,9 +14,10 @@ METRIC_LABELS = {"mAP": "mAP", "mAP50": "mAP@.5", "mIoU": "mIoU"}
 """What people call the metrics; MLflow takes no @."""
 
 TEST_LABELS = {
+    "pilot": "trained on the pilot images alone",
     "start": "retrained at the start ψ",
     "learned": "retrained at the learned ψ",
-    "polished": "the loop's own network, polished",
+    "own": "the run's own, trained on all its images",
     "validation_only": "trained on the validation images alone",
 }
 """What people call the networks that are tested."""
@@ -41,8 +42,6 @@ def test_metrics(summary: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         where: {metric: summary.get(key, {}).get(where) for metric, key in _SUMMARY_KEYS.items()}
         for where in summary["test_map"]
     }
-    if "polished" in summary:
-        by_network["polished"] = {metric: summary["polished"].get(key) for metric, key in _SUMMARY_KEYS.items()}
     return {
         where: {metric: value for metric, value in of_network.items() if value is not None}
         for where, of_network in by_network.items()
@@ -86,10 +85,10 @@ def summarise(
     """The run as plain JSON values; mIoU is null where it is not defined, for detectors.
 
     Lists go by iteration. `start` and `learned` are networks retrained from scratch on as many fresh images from the ψ
-    before and after the loop; `polished` is the loop's own network.
+    before and after the loop; `own` is trained on all images of the run, `pilot` on the pilot images alone.
 
     Args:
-        test: reports on the test images, for "start", "learned" and "polished".
+        test: reports on the test images, for "start", "learned", "own" and, with pilot images, "pilot".
     """
     on_validation = [metrics(report) for report in validation]
     on_test = {where: metrics(report) for where, report in test.items()}
@@ -108,10 +107,9 @@ def summarise(
         "val_miou": [of_one.get("mIoU") for of_one in on_validation],
         "val_loss": [report.loss for report in validation],
         **{
-            key: {where: on_test[where].get(metric) for where in ("start", "learned")}
+            key: {where: values.get(metric) for where, values in on_test.items()}
             for metric, key in _SUMMARY_KEYS.items()
         },
-        "polished": {key: on_test["polished"].get(metric) for metric, key in _SUMMARY_KEYS.items()},
         "simulator_parameters": {
             "start": start.distribution.entries(),
             "learned": learned.distribution.entries(),

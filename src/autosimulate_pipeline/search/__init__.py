@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.search.autosimulate import AutoSimulate
 from autosimulate_pipeline.search.base import SearchMethod
@@ -23,11 +24,29 @@ __all__ = [
     "SearchSettings",
     "build_search_method",
     "hypergradient_in_mode",
+    "starting_distribution",
 ]
 
 SEARCH_METHODS: dict[str, type[SearchMethod]] = {
     method.name: method for method in (AutoSimulate, LearningToSimulate, Bayesian, Random, Frozen, DomainRandomisation)
 }
+
+
+def starting_distribution(
+    settings: SearchSettings, configured: ProductDistribution, inferred: ProductDistribution | None
+) -> ProductDistribution:
+    """p_ψ before the first iteration, as `search.start` says.
+
+    Raises:
+        ValueError: if it says inferred, and nothing was.
+    """
+    if settings.start == "configured":
+        return configured
+    if settings.start == "uniform":
+        return configured.widest()
+    if inferred is None:
+        raise ValueError("search.start must be configured or uniform where nothing was inferred, got inferred")
+    return inferred
 
 
 def build_search_method(

@@ -53,7 +53,7 @@ class SearchState(BaseModel):
         seed: the run's seed.
         iteration: iterations finished; each is one training.
         distribution: p_ψ, the method's answer so far.
-        images_rendered: images the loop has rendered.
+        images_rendered: images rendered so far: those of the loop, and the pilot images before it.
         validation_losses: L_val after each iteration.
         stopped: why the search is over, or None.
         candidate, trials: the next point and the past ones of methods that judge whole datasets.
@@ -138,9 +138,9 @@ class SearchMethod(ABC):
     name: ClassVar[str]
     trains_from_scratch: ClassVar[bool] = False
 
-    def init(self, start: ProductDistribution, seed: int) -> SearchState:
-        """The state before the first iteration."""
-        return SearchState(method=self.name, seed=seed, distribution=start)
+    def init(self, start: ProductDistribution, seed: int, num_pilot_images: int = 0) -> SearchState:
+        """The state before the first iteration; the pilot images have been rendered before it."""
+        return SearchState(method=self.name, seed=seed, distribution=start, images_rendered=num_pilot_images)
 
     def propose(self, state: SearchState) -> ProductDistribution:
         """The distribution to draw the next scenes from."""

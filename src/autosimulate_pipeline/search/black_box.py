@@ -2,7 +2,7 @@
 
 A point is ψ in the unit cube, with as many coordinates as ψ has dimensions (`ProductDistribution.at`). Optuna's study
 is built anew from the trials in the search state before each suggestion, with a seed of the iteration's own: the state
-is all the storage there is, and a resumed search goes on to the same points.
+is all the storage there is, and a resumed search continues at the same points. The first trial is the start itself.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from autosimulate_pipeline.distributions import ProductDistribution
@@ -20,6 +21,9 @@ from autosimulate_pipeline.search.trials import TrialSearch
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
+
+NUM_WIDTHS = 3.0
+"""How far from an inferred mean these methods look, in widths: all of a range again would waste what was inferred."""
 
 
 class OptunaSearch(TrialSearch):
@@ -32,10 +36,12 @@ class OptunaSearch(TrialSearch):
     def suggest(self, state: SearchState) -> tuple[float, ...]:
         import optuna  # takes a second, and only these methods need it
 
+        if not state.trials:
+            return tuple(state.distribution.point().tolist())
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         cube: dict[str, optuna.distributions.BaseDistribution] = {
-            f"{axis:03d}": optuna.distributions.FloatDistribution(0, 1)
-            for axis in range(state.distribution.num_coordinates)
+            f"{axis:03d}": optuna.distributions.FloatDistribution(low, high)
+            for axis, (low, high) in enumerate(self._searched(state).tolist())
         }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -47,6 +53,13 @@ class OptunaSearch(TrialSearch):
                     study.add_trial(optuna.trial.create_trial(params=params, distributions=cube, value=trial.reward))
             suggested = study.ask(cube).params
         return tuple(suggested[axis] for axis in cube)
+
+    def _searched(self, state: SearchState) -> Tensor:
+        """The part of the unit cube that is searched, shape (num_coordinates, 2): about an inferred start, or all."""
+        if self.search.start != "inferred":
+            return torch.tensor([[0.0, 1.0]] * state.distribution.num_coordinates, dtype=torch.float64)
+        start = self.at(state, state.trials[0].as_tensor())
+        return start.near(NUM_WIDTHS)
 
     def at(self, state: SearchState, point: Tensor) -> ProductDistribution:
         """ψ at the point.

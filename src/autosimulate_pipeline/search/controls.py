@@ -22,6 +22,6 @@ class DomainRandomisation(Frozen):
 
     name = "domain_randomisation"
 
-    def init(self, start: ProductDistribution, seed: int) -> SearchState:
+    def init(self, start: ProductDistribution, seed: int, num_pilot_images: int = 0) -> SearchState:
         """The state before the first iteration, at the widest distribution."""
-        return super().init(start.uniform(), seed)
+        return super().init(start.uniform(), seed, num_pilot_images)

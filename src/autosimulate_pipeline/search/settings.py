@@ -10,11 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from autosimulate_pipeline.task_models import TrainingSettings
 
 PAPER_SEARCH: dict[str, Any] = {
+    "start": "configured",
     "width_decay": 1.0,
     "score_before_fit": False,
     "credit": "image",
     "standardised": False,
 }
+INFERRED_SEARCH: dict[str, Any] = {"step_size": 0.5}
+"""What `start: inferred` puts there: a ψ that is nearly right is spoilt by the steps that a far one needs."""
+
 PAPER_HYPERGRADIENT: dict[str, Any] = {"curvature": "hessian", "solver": "newton_cg"}
 """What `mode: paper` puts in the place of the defaults, where conf gives no value."""
 
@@ -26,7 +30,9 @@ class LoopSettings(BaseModel):
 
     num_iterations: int = Field(25, ge=1, le=999, description="iterations in the pipeline")
     num_images: int = Field(30, ge=2, description="K: images rendered in an iteration")
-    max_images: int | None = Field(None, ge=2, description="stop before the loop has rendered more images than this")
+    max_images: int | None = Field(
+        None, ge=2, description="stop before the run has rendered more images than this, pilot images included"
+    )
     max_minutes: float | None = Field(
         None,
         gt=0,
@@ -96,7 +102,14 @@ class SearchSettings(BaseModel):
     mode: Literal["recommended", "paper"] = Field(
         "recommended", description="the method: fills in what conf leaves open"
     )
-    step_size: float = Field(2.0, gt=0, description="η, in units of a distribution's width (standardised steps)")
+    start: Literal["inferred", "configured", "uniform"] = Field(
+        "inferred",
+        description="p_ψ before the first iteration: what the labelled images show (pilot images); "
+        "simulator.parameters; or as wide as the ranges",
+    )
+    step_size: float = Field(
+        2.0, gt=0, description="η, in units of a distribution's width (standardised steps); from an inferred start 0.5"
+    )
     step_decay: float = Field(0.96, gt=0, le=1, description="η ← η · step_decay after each step")
     width_decay: float = Field(0.97, gt=0, le=1, description="σ ← σ · width_decay after each step")
     learning_rate: float = Field(0.1, gt=0, description="α of plain gradient steps on ψ in unit ranges")
@@ -113,7 +126,10 @@ class SearchSettings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _mode_fills_in(cls, given: Any) -> Any:
-        return {**PAPER_SEARCH, **given} if isinstance(given, Mapping) and given.get("mode") == "paper" else given
+        if not isinstance(given, Mapping):
+            return given
+        given = {**PAPER_SEARCH, **given} if given.get("mode") == "paper" else given
+        return {**INFERRED_SEARCH, **given} if given.get("start", "inferred") == "inferred" else given
 
 
 def hypergradient_in_mode(mode: str, given: Mapping[str, Any]) -> dict[str, Any]:

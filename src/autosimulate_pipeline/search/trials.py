@@ -22,10 +22,12 @@ class TrialSearch(SearchMethod):
 
     trains_from_scratch = True
 
-    def init(self, start: ProductDistribution, seed: int) -> SearchState:
-        """The state before the first trial."""
-        distribution = start.annealed(self.search.trials.width_factor)
-        state = SearchState(method=self.name, seed=seed, distribution=distribution)
+    def init(self, start: ProductDistribution, seed: int, num_pilot_images: int = 0) -> SearchState:
+        """The state before the first trial; inferred widths stay as they are."""
+        is_inferred = self.search.start == "inferred"
+        state = super().init(
+            start if is_inferred else start.annealed(self.search.trials.width_factor), seed, num_pilot_images
+        )
         return state.model_copy(update={"candidate": self.suggest(state)})
 
     def propose(self, state: SearchState) -> ProductDistribution:

@@ -1,4 +1,4 @@
-"""After the loop: the polished task model, and networks retrained from scratch on fresh images, on the test images."""
+"""After the loop: the run's own network, and networks retrained from scratch on fresh images, on the test images."""
 
 from __future__ import annotations
 
@@ -31,25 +31,37 @@ class FinalEvaluationSettings(BaseModel):
         100, ge=2, description="fresh images that the networks at start and learned ψ are retrained on"
     )
     retraining: TrainingSettings = Field(TrainingSettings(epochs=40), description="from scratch, on fresh images")
-    num_polish_images: int = Field(400, ge=2, description="the loop's last images, which its weights are polished on")
-    polish: TrainingSettings = Field(TrainingSettings(epochs=20), description="of the loop's own weights")
+    own_network: TrainingSettings = Field(
+        TrainingSettings(epochs=30), description="on the images of the loop, after the pilot images"
+    )
 
 
-def polish_task_model(
-    state: SearchState,
-    weights: Weights,
+def train_own_network(
+    seed: int,
+    validation_set: AnnotatedDataset,
     task_model: TaskModelSettings,
     settings: FinalEvaluationSettings,
-    *rendered_datasets: AnnotatedDataset,
+    pretrained_weights: Weights | None = None,
+    pilot_weights: Weights | None = None,
+    **rendered_datasets: AnnotatedDataset,
 ) -> Weights:
-    """The loop's weights, trained on its last images together."""
-    last_images = [image for dataset in rendered_datasets for image in dataset.images][-settings.num_polish_images :]
-    dataset = AnnotatedDataset(rendered_datasets[0].categories, tuple(last_images))
+    """The run's own network, trained on all its images: first on the pilot's, then on those of the loop.
+
+    In this order the images of the learned ψ decide and those of all other scenes are not lost: mixed, they cost
+    accuracy. Where the network of the pilot images alone has the lower validation loss, the loop's images have made it
+    worse, and it stays as it was.
+    """
+    images = tuple(image for name in sorted(rendered_datasets) for image in rendered_datasets[name].images)
+    dataset = AnnotatedDataset(validation_set.categories, images)
     model = build_task_model(dataset.categories, task_model)
-    batch = training_batch(model, dataset, settings.polish, derive_seed(state.seed, "polish variants"))
-    generator = derive_generator(state.seed, "polish")
-    with watched("polishing", settings.polish.epochs, "epochs") as progress:
-        return fit(model, weights, batch, settings.polish, generator, progress)
+    start = pilot_weights or starting_weights(model, derive_seed(seed, "own network weights"), pretrained_weights)
+    batch = training_batch(model, dataset, settings.own_network, derive_seed(seed, "own network variants"))
+    generator = derive_generator(seed, "own network")
+    with watched("training on all images", settings.own_network.epochs, "epochs") as progress:
+        trained = fit(model, start, batch, settings.own_network, generator, progress)
+    if pilot_weights is None:
+        return trained
+    return min(trained, pilot_weights, key=lambda weights: evaluate(model, weights, validation_set).loss)
 
 
 def sample_fresh_scenes(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
+from autosimulate_pipeline.inference import Inference
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
@@ -15,6 +16,7 @@ from autosimulate_pipeline.search import (
     LoopTrainingSettings,
     SearchSettings,
     build_search_method,
+    starting_distribution,
 )
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.search.judging import evaluate
@@ -36,10 +38,15 @@ def search_initialiser(method: str) -> Callable[..., tuple[SearchState, Weights]
         loop: LoopSettings,
         search: SearchSettings,
         hypergradient: HypergradientSettings,
+        inference: Inference | None = None,
+        pilot_scenes: pd.DataFrame | None = None,
         pretrained_weights: Weights | None = None,
     ) -> tuple[SearchState, Weights]:
         """The search's state and the task model's weights before the first iteration."""
-        state = build_search_method(method, loop, search, hypergradient).init(simulator.parameters, seed)
+        inferred = None if inference is None else inference.distribution
+        start = starting_distribution(search, simulator.parameters, inferred)
+        num_pilot_images = 0 if pilot_scenes is None else len(pilot_scenes)
+        state = build_search_method(method, loop, search, hypergradient).init(start, seed, num_pilot_images)
         model = build_task_model(validation_set.categories, task_model)
         return state, starting_weights(model, derive_seed(seed, "initial weights"), pretrained_weights)
 

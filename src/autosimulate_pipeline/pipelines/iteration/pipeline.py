@@ -75,12 +75,19 @@ def create_iteration(num_earlier: int = 0, is_pretrained: bool = False) -> Pipel
     )
 
 
+def piloted(has_pilot: bool, is_inferred: bool) -> dict[str, str]:
+    """What a search starts from where there are pilot images."""
+    return ({"pilot_scenes": "pilot_scenes"} if has_pilot else {}) | ({"inference": "inference"} if is_inferred else {})
+
+
 def pretrained(is_pretrained: bool) -> dict[str, str]:
     """The input that a network's training has where there is a pretrained one."""
     return {"pretrained_weights": "pretrained_weights"} if is_pretrained else {}
 
 
-def create_pipeline(method: str, num_iterations: int, training_window: int, is_pretrained: bool) -> Pipeline:
+def create_pipeline(
+    method: str, num_iterations: int, training_window: int, has_pilot: bool, is_inferred: bool, is_pretrained: bool
+) -> Pipeline:
     """The loop: the iteration unrolled, each in a namespace of its own, tied by `state_000`, `weights_000`, …"""
     num_earlier = 0 if SEARCH_METHODS[method].trains_from_scratch else training_window - 1
     settings = ("seed", "simulator", "task_model", "loop", "search", "hypergradient")
@@ -90,6 +97,7 @@ def create_pipeline(method: str, num_iterations: int, training_window: int, is_p
             nodes.search_initialiser(method),
             inputs={"validation_set": "validation_set"}
             | {name: f"params:{name}" for name in settings}
+            | piloted(has_pilot, is_inferred)
             | pretrained(is_pretrained),
             outputs=["state_000", "weights_000"],
             name="initialise-search",

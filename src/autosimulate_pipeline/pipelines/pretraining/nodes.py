@@ -1,15 +1,12 @@
-"""Pretraining on domain-randomised renders, once for all runs with the same simulator and task model."""
+"""Pretraining on the pilot images, once for all runs with the same pilot images and task model."""
 
 from __future__ import annotations
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.task_models import (
     TaskModelSettings,
     TrainingSettings,
@@ -25,23 +22,18 @@ class PretrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_images: int = Field(0, ge=0, description="drawn uniformly over the learned parameters' ranges; 0: no training")
-    seed: int = Field(0, ge=0, description="apart from the run's seed: all runs share the pretrained network")
+    enabled: bool = Field(False, description="whether networks start from one that is trained on the pilot images")
+    seed: int = Field(0, ge=0, description="apart from the run's seed: runs share the pretrained network")
     training: TrainingSettings = Field(TrainingSettings(epochs=40), description="of all weights, the frozen ones too")
 
 
-def sample_pretraining_scenes(simulator: SimulatorSettings, settings: PretrainingSettings) -> pd.DataFrame:
-    """Scenes drawn uniformly over the ranges of the learned parameters; of the others as conf has it."""
-    return draw_scenes(simulator.parameters.uniform(), settings.num_images, settings.seed, "pretraining")
-
-
 def pretrain_task_model(
-    rendered_dataset: AnnotatedDataset, task_model: TaskModelSettings, settings: PretrainingSettings
+    pilot_dataset: AnnotatedDataset, task_model: TaskModelSettings, settings: PretrainingSettings
 ) -> Weights:
-    """Weights trained on the images, those included that the loop leaves frozen."""
-    model = build_task_model(rendered_dataset.categories, task_model.model_copy(update={"frozen": ()}))
+    """Weights trained on the pilot images, those included that the loop leaves frozen."""
+    model = build_task_model(pilot_dataset.categories, task_model.model_copy(update={"frozen": ()}))
     weights = model.initial_weights(derive_seed(settings.seed, "pretraining weights"))
-    batch = training_batch(model, rendered_dataset, settings.training, derive_seed(settings.seed, "variants"))
+    batch = training_batch(model, pilot_dataset, settings.training, derive_seed(settings.seed, "variants"))
     generator = derive_generator(settings.seed, "pretraining")
     with watched("pretraining", settings.training.epochs, "epochs") as progress:
         return fit(model, weights, batch, settings.training, generator, progress)

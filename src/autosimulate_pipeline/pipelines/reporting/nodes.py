@@ -12,7 +12,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
+from autosimulate_pipeline.inference import Inference
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
+from autosimulate_pipeline.pipelines.pilot.nodes import PilotSettings
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
 from autosimulate_pipeline.provenance import History
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
@@ -113,11 +115,14 @@ def write_report(
     test_set: AnnotatedDataset,
     test_report_start: EvaluationReport,
     test_report_learned: EvaluationReport,
-    test_report_polished: EvaluationReport,
+    test_report_own: EvaluationReport,
     retrained_start: frames.Retrained,
     retrained_learned: frames.Retrained,
     provenance: History,
     stage_seconds: StageSeconds,
+    test_report_pilot: EvaluationReport | None = None,
+    pilot: PilotSettings | None = None,
+    inference: Inference | None = None,
     **by_iteration: Any,
 ) -> tuple[dict[str, Any], str]:
     """The run in numbers, and on one HTML page. The last node, so that the seconds are whole.
@@ -128,7 +133,8 @@ def write_report(
     states: list[SearchState] = _series(by_iteration, "state_")
     hypergradients: list[HypergradientReport] = _series(by_iteration, "hypergradient_report_")
     validation = [report for report in _series(by_iteration, "validation_report_") if report.num_images]
-    test = {"start": test_report_start, "learned": test_report_learned, "polished": test_report_polished}
+    test = {} if test_report_pilot is None else {"pilot": test_report_pilot}
+    test |= {"start": test_report_start, "learned": test_report_learned, "own": test_report_own}
     summary = summarise(
         run=run,
         experiment=experiment,
@@ -142,6 +148,7 @@ def write_report(
     )
     blocks = {
         "simulator": simulator,
+        **({} if pilot is None else {"pilot": pilot}),
         "task_model": task_model,
         "pretraining": pretraining,
         "training": training,
@@ -151,8 +158,8 @@ def write_report(
         "final_evaluation": final_evaluation,
     }
     images = {
-        "pretraining": pretraining.num_images,
-        "loop": states[-1].images_rendered,
+        "pilot": states[0].images_rendered,
+        "loop": states[-1].images_rendered - states[0].images_rendered,
         "retraining, each": final_evaluation.num_images,
         "validation": len(validation_set),
         "test": len(test_set),

@@ -30,9 +30,11 @@ def shown_iterations(num_iterations: int, num_shown: int) -> list[int]:
     return sorted({round(row * (num_iterations - 1) / max(num_rows - 1, 1)) for row in range(num_rows)})
 
 
-def create_pipeline(num_iterations: int) -> Pipeline:
+def create_pipeline(num_iterations: int, has_pilot: bool, is_inferred: bool) -> Pipeline:
     """Contact sheets and frames while the run goes on; at its end figures, `summary.json` and `report.html`."""
-    return Pipeline([*_while_it_runs(num_iterations), *_at_its_end(num_iterations)])
+    before = {"pilot": "params:pilot", "test_report_pilot": "test_report_pilot"} if has_pilot else {}
+    before |= {"inference": "inference"} if is_inferred else {}
+    return Pipeline([*_while_it_runs(num_iterations), *_at_its_end(num_iterations, before)])
 
 
 def report_node(
@@ -65,8 +67,12 @@ def _while_it_runs(num_iterations: int) -> list[Node]:
     return nodes_of_iterations
 
 
-def _at_its_end(num_iterations: int) -> list[Node]:
-    """Figures, pictures before and after, and the report."""
+def _at_its_end(num_iterations: int, before: dict[str, str]) -> list[Node]:
+    """Figures, pictures before and after, and the report.
+
+    Args:
+        before: what was there before the loop, as inputs of the report.
+    """
     numbers = [f"{k:03d}" for k in range(num_iterations)]
     states = [f"state_{k:03d}" for k in range(num_iterations + 1)]
     validated = [f"validation_report_{number}" for number in numbers]
@@ -74,7 +80,7 @@ def _at_its_end(num_iterations: int) -> list[Node]:
     told = [
         "validation_set",
         "test_set",
-        *(f"test_report_{where}" for where in ("start", "learned", "polished")),
+        *(f"test_report_{where}" for where in ("start", "learned", "own")),
         "retrained_start",
         "retrained_learned",
         "provenance",
@@ -109,7 +115,7 @@ def _at_its_end(num_iterations: int) -> list[Node]:
         report_node(nodes.draw_curves, [*validated, *states], "curves", "draw-curves"),
         report_node(
             nodes.write_report,
-            {name: f"params:{name}" for name in SETTINGS} | {name: name for name in told},
+            {name: f"params:{name}" for name in SETTINGS} | {name: name for name in told} | before,
             ["summary", "report"],
             "write-report",
         ),

@@ -17,6 +17,9 @@ from autosimulate_pipeline.reporting.validation_only_report import ValidationOnl
 from autosimulate_pipeline.task_models import TaskModelSettings, Weights
 from autosimulate_pipeline.task_models.augmentation import augmented
 
+NUM_VARIANTS = 12
+"""Different variants of a labelled image that are trained on, where the epochs allow so many."""
+
 
 def train_on_validation(
     seed: int,
@@ -41,10 +44,9 @@ def train_on_validation(
 def equal_training(num_labelled: int, settings: FinalEvaluationSettings) -> tuple[int, int]:
     """Images and epochs of the training, whose product is that of a network retrained on rendered images.
 
-    Variants cost nothing, so there are as many images as a loop's network is polished on and no fewer than labelled
-    ones, as far as whole epochs allow.
+    Variants cost nothing, so there are `NUM_VARIANTS` of each labelled image, as far as whole epochs allow.
     """
-    epochs, wanted = settings.retraining.epochs, max(num_labelled, settings.num_polish_images)
+    epochs, wanted = settings.retraining.epochs, NUM_VARIANTS * num_labelled
     shares = (share for share in range(1, epochs) if not epochs % share and share * settings.num_images >= wanted)
     share = next(shares, epochs)
     return share * settings.num_images, epochs // share
@@ -86,7 +88,6 @@ def write_report(
         settings={name: settings.model_dump(mode="json") for name, settings in blocks.items()},
         command=typed_command(),
         images={
-            "pretraining": pretraining.num_images,
             "labelled": len(validation_set),
             "trained on": equal_training(len(validation_set), final_evaluation)[0],
             "test": len(test_set),
