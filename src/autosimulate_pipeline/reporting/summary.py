@@ -147,7 +147,7 @@ def summarise(
 ) -> dict[str, Any]:
     """The run as plain JSON values; mIoU is null where it is not defined, for detectors.
 
-        Lists go by iteration. `start` and `learned` are networks retrained from scratch on as many fresh images from the ψ
+    Lists go by iteration. `start` and `learned` are networks retrained from scratch on as many fresh images from the ψ
     before and after the loop; `own` is trained on all images of the run, `pilot` on the pilot images alone.
 
     Args:
