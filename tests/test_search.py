@@ -76,12 +76,41 @@ def test_state_is_a_value_that_can_be_saved_at_any_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEARCH_METHODS)
 def test_seed_decides_what_is_proposed(name: str) -> None:
-    """Equal seeds propose the same; other seeds something else where the method draws at all."""
+    """Equal seeds propose the same; other seeds something else where the method draws at all, after the start."""
     method = build(name)
-    proposals = [method.propose(method.init(START, seed)).entries() for seed in (1, 1, 2)]
-    assert proposals[0] == proposals[1]
-    if method.trains_from_scratch:
-        assert proposals[0] != proposals[2]
+
+    def proposals(seed: int) -> list[dict[str, float]]:
+        state = method.init(START, seed)
+        entries = [method.propose(state).entries()]
+        for miou in (0.2, 0.3):
+            state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
+            entries.append(method.propose(state).entries())
+        return entries
+
+    first, other = proposals(1), proposals(2)
+    assert proposals(1) == first
+    assert (first[1:] != other[1:]) == method.trains_from_scratch
+
+
+@pytest.mark.parametrize("start", ["inferred", "configured"])
+@pytest.mark.parametrize("name", ["bayesian", "random"])
+def test_black_box_search_tries_the_start_first_and_then_looks_near_an_inferred_one(name: str, start: str) -> None:
+    """Within three widths of it; about a configured one, which nobody measured, over the whole ranges."""
+    method = build(name, search={"start": start})
+    state = method.init(HIDDEN, 0)
+    floored = HIDDEN.at(HIDDEN.point())
+    assert method.propose(state).entries() == pytest.approx(floored.entries(), abs=1e-6)
+    tried = []
+    for number in range(8):
+        miou = 0.1 * number
+        state, _ = method.update(state, observe(HIDDEN.sample(8, derive_generator(0)), 1.0, miou=miou))
+        tried.append(method.propose(state).entries())
+    hidden = HIDDEN.entries()
+    for place in ("square_x", "disc_x", "triangle_y"):
+        reach = 3 * 0.1 * 20  # widths of a tenth of the range
+        is_near = [abs(entries[place] - hidden[place]) <= reach + 1e-9 for entries in tried]
+        assert all(is_near) or start == "configured"
+    assert start == "inferred" or max(abs(entries["ambient_light"] - 60) for entries in tried) > 3 * 5
 
 
 @pytest.mark.parametrize("name", SEARCH_METHODS)
