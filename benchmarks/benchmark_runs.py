@@ -20,12 +20,12 @@ from joblib.externals.loky import get_reusable_executor
 from kedro.framework.startup import bootstrap_project
 
 from autosimulate_pipeline.configuration import Parameters, check_parameters
-from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, WeightsDataset
+from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
 from autosimulate_pipeline.grid_search import run_missing
 from autosimulate_pipeline.grids import Grid, Trial, expand, load_conf
-from autosimulate_pipeline.pipelines.final_evaluation.nodes import polish_task_model, retrain_task_model
+from autosimulate_pipeline.pipelines.final_evaluation.nodes import retrain_task_model
 from autosimulate_pipeline.pipelines.reference_data.nodes import load_reference_data
 from autosimulate_pipeline.pipelines.validation_only.nodes import train_on_validation
 from autosimulate_pipeline.progress import console
@@ -42,6 +42,9 @@ PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "docs/results"
 ENVIRONMENT: str | None = None
 """Of conf/; none is the default experiment."""
+
+CONFIGURED: dict[str, Any] = {"search.start": "configured", "loop.num_iterations": 25}
+"""A search as the paper has it, from a start far away: 750 images by default."""
 
 ONE_WORKER = ParallelSettings(num_workers=1)
 Reports = dict[str, EvaluationReport]
@@ -111,22 +114,6 @@ def fresh(trial: Trial, distribution: ProductDistribution, num_images: int) -> R
     return _judged(trial, ("fresh", num_images, seed, distribution.model_dump_json()), weights)
 
 
-def polished(trial: Trial, num_images: int) -> Reports:
-    """Of the loop's own network after so many images, polished on the last of them."""
-    parameters, iteration = trial.parameters, num_images // trial.parameters.loop.num_images
-
-    def weights() -> Weights:
-        return polish_task_model(
-            state_at(trial, num_images),
-            WeightsDataset(str(trial.file("06_models", f"weights_{iteration:03d}.safetensors"))).load(),
-            parameters.task_model,
-            parameters.final_evaluation,
-            *_rendered(trial, iteration),
-        )
-
-    return _judged(trial, ("polished", num_images, trial.run, state_at(trial, num_images).model_dump_json()), weights)
-
-
 def scratch(trial: Trial, num_images: int) -> Reports:
     """Of a network trained from scratch on the loop's images up to then."""
     parameters = trial.parameters
@@ -159,7 +146,7 @@ def answer(questions: Iterable[Question], num_jobs: int) -> None:
     """Works out the answers that are not kept yet, one core each; afterwards asking costs nothing."""
     asked = list(questions)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_jobs, context, initializer=_prepare_process) as pool:
+    with ProcessPoolExecutor(num_jobs, context, initializer=prepare_process) as pool:
         futures = [pool.submit(function, trial, *arguments) for function, trial, arguments in asked]
         for number, future in enumerate(as_completed(futures), 1):
             future.result()
@@ -185,7 +172,7 @@ def use_project() -> None:
     bootstrap_project(PROJECT)
 
 
-def _prepare_process() -> None:
+def prepare_process() -> None:
     """One core for each; at its end a process takes its render workers with it, which else idle for minutes first."""
     torch.set_num_threads(1)
     Finalize(None, lambda: get_reusable_executor(reuse=True).shutdown(kill_workers=True), exitpriority=10)

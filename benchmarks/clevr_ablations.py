@@ -14,7 +14,7 @@ from typing import Any
 
 import benchmark_runs
 from autosimulate_pipeline.grids import Trial
-from benchmark_runs import Reports, fresh, interval, state_at
+from benchmark_runs import CONFIGURED, Reports, fresh, interval, state_at
 from tables import markdown
 
 NAME = "clevr-ablations"
@@ -97,7 +97,7 @@ def judged_variants(
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
     shared = hidden | benchmark_runs.reference_folders(name, hidden)
     runs = {
-        variant: benchmark_runs.searches(called, pipeline, overrides | shared, seeds)
+        variant: benchmark_runs.searches(called, pipeline, CONFIGURED | overrides | shared, seeds)
         for variant, (called, pipeline, overrides) in variants.items()
     }
     benchmark_runs.run_searches(name, [trial for trials in runs.values() for trial in trials], num_jobs)

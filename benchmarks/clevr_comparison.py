@@ -1,4 +1,4 @@
-"""Every method on the default experiment: equal images, equal hidden images, several seeds.
+"""Every method from the configured start: equal images, equal hidden images, several seeds.
 
     python benchmarks/clevr_comparison.py [--methods ...] [--seeds ...] [--budgets 210 750] [--sizes ...] [--write]
 
@@ -25,7 +25,7 @@ from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost
 from autosimulate_pipeline.grids import Trial
 from autosimulate_pipeline.records import StageSeconds
 from autosimulate_pipeline.reporting.comparison import Curve, at_points, by_cost, time_by_stage
-from benchmark_runs import Question, Reports, fresh, polished, scratch, validation_alone
+from benchmark_runs import CONFIGURED, Question, Reports, fresh, scratch, validation_alone
 from tables import markdown
 
 NAME = "clevr-comparison"
@@ -52,8 +52,8 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """The pipeline and the settings of each; those of the last three are the best that clevr_tuning.py tried."""
 
-OWN_NETWORKS = {"autosimulate": scratch, "domain_randomisation": scratch, "frozen": polished}
-"""What is made of all the images of a search: a network from scratch; polished where ψ stays at a useless start."""
+OWN_NETWORKS = ("autosimulate", "domain_randomisation", "frozen")
+"""The methods of whose images, all together, a network is trained from scratch too."""
 
 NUM_FRESH = 100
 LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
@@ -83,7 +83,7 @@ def main(command_line: list[str] | None = None) -> None:
         (method, trial)
         for method in options.methods
         for pipeline, settings in [METHODS[method]]
-        for trial in benchmark_runs.searches(f"clevr-{method}", pipeline, settings | shared, options.seeds)
+        for trial in benchmark_runs.searches(f"clevr-{method}", pipeline, CONFIGURED | settings | shared, options.seeds)
     ]
     benchmark_runs.run_searches(NAME, [trial for _, trial in trials], options.jobs)
     asked = [(method, trial, list(questions(method, trial, options))) for method, trial in trials]
@@ -113,8 +113,7 @@ def questions(method: str, trial: Trial, options: argparse.Namespace) -> Iterato
     for budget in budgets:
         yield {"images": budget, "network": "fresh", "size": NUM_FRESH}, (fresh, trial, (learned(budget), NUM_FRESH))
         if method in OWN_NETWORKS:
-            own = OWN_NETWORKS[method]
-            yield {"images": budget, "network": "own", "size": budget}, (own, trial, (budget,))
+            yield {"images": budget, "network": "own", "size": budget}, (scratch, trial, (budget,))
     for size in {*options.sizes} - {NUM_FRESH}:
         last = budgets[-1]
         yield {"images": last, "network": "fresh", "size": size}, (fresh, trial, (learned(last), size))

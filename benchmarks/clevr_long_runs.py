@@ -19,7 +19,7 @@ import pandas as pd
 import benchmark_runs
 from autosimulate_pipeline.evaluation.comparison import cost_to_reach, median_cost
 from autosimulate_pipeline.grids import Trial
-from benchmark_runs import fresh
+from benchmark_runs import CONFIGURED, fresh
 from clevr_ablations import answer_of
 from clevr_comparison import HIDDEN_SEED, METHODS, NUM_FRESH, SEEDS
 from clevr_comparison import NAME as COMPARISON
@@ -43,7 +43,9 @@ def main(command_line: list[str] | None = None) -> None:
     hidden = {"reference_data.hidden_simulator.seed": HIDDEN_SEED}
     shared = hidden | benchmark_runs.reference_folders(COMPARISON, hidden)
     trials = {
-        method: benchmark_runs.searches(f"long-{method}", pipeline, settings | LENGTHS[method] | shared, options.seeds)
+        method: benchmark_runs.searches(
+            f"long-{method}", pipeline, CONFIGURED | settings | LENGTHS[method] | shared, options.seeds
+        )
         for method in options.methods
         for pipeline, settings in [METHODS[method]]
     }

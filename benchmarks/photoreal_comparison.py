@@ -2,8 +2,8 @@
 
     python benchmarks/photoreal_comparison.py [--env lmo] [--size small] [--detectors ...] [--methods ...] [--write]
 
-Whole runs of `kedro run`, each tested as it ends: a network retrained on fresh images of its learned ψ, and the loop's
-own one polished. All methods render as many images and start from one pretrained network. Everything is kept: stop it,
+Whole runs of `kedro run`, each tested as it ends: a network retrained on fresh images of its learned ψ, and the run's
+own one. All methods render as many images and start from one pretrained network. Everything is kept: stop it,
 call it again, add methods and seeds. --write puts the numbers into docs/results/. Without photographs: --env photoreal.
 """
 
@@ -33,7 +33,7 @@ DETECTORS: dict[str, dict[str, Any]] = {
         "pretraining.training.learning_rate": 3e-4,  # at ten times that its second stage dies
         "training.learning_rate": 3e-4,
         "final_evaluation.retraining.learning_rate": 3e-4,
-        "final_evaluation.polish.learning_rate": 3e-4,
+        "final_evaluation.own_network.learning_rate": 3e-4,
     },
 }
 BRIEF = {
@@ -41,7 +41,7 @@ BRIEF = {
     "training.num_variants": 1,
     "hypergradient.max_steps": 5,
     "final_evaluation.retraining.epochs": 3,
-    "final_evaluation.polish.epochs": 1,
+    "final_evaluation.own_network.epochs": 1,
 }
 """What the small size leaves out for Faster R-CNN, ten times as slow as the YOLO."""
 
@@ -56,7 +56,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "small": {
         "simulator.options.image_width": 192,
         "task_model.input_size": 192,
-        "pretraining.num_images": 96,
+        "pilot.num_images": 96,
         "pretraining.training.epochs": 8,
         "training.num_variants": 2,
         "loop.num_iterations": 5,
@@ -66,7 +66,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Overrides of an environment: `small` is a dozen runs in two hours on two cores."""
 
-NETWORKS = {"learned": "fresh images of the learned ψ", "polished": "the search's own images"}
+NETWORKS = {"learned": "fresh images of the learned ψ", "own": "all images of the run"}
 
 
 def main(command_line: list[str] | None = None) -> None:

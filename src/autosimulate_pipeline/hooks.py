@@ -29,7 +29,7 @@ from autosimulate_pipeline.records import (
     HypergradientReport,
     StageSeconds,
 )
-from autosimulate_pipeline.reporting.summary import metrics, test_metrics, tracked_test_metrics
+from autosimulate_pipeline.reporting.summary import inference_metrics, metrics, test_metrics, tracked_test_metrics
 from autosimulate_pipeline.run_lock import claim
 from autosimulate_pipeline.run_record import (
     PROVENANCE_NAME,
@@ -49,6 +49,7 @@ PILOT, PRETRAINED = "pilot_dataset", "pretrained_weights"
 """Datasets that runs share."""
 
 INFERENCE = "inference"
+"""The record of what was inferred, and the pipeline that stops after it."""
 
 GENERATE = "generate"
 """The pipeline that reads a run and makes none: the run's record, clock and curves are not touched by it."""
@@ -270,6 +271,8 @@ class TrackingHook(_LoopHook):
         if self._catalog.exists("summary"):
             summary = self._catalog.load("summary")
             tested = tracked_test_metrics(test_metrics(summary))
+            if self._catalog.exists(INFERENCE):
+                tested |= inference_metrics(self._catalog.load(INFERENCE))
             weights = run_folder(self._context.project_path, "06_models", self._parameters.run)
             for own in (weights / f"{name}.safetensors" for name in ("own", "weights_validation_only")):
                 if own.exists():

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,16 +234,35 @@ watched = display.watched
 
 def tell_summary(summary: dict[str, Any], folder: Path) -> None:
     """What was gained, at what cost, and where the files are."""
+    if "inference" in summary:
+        tell_inference(summary["inference"])
     test = test_metrics(summary)
+    if test:
+        tell_test(test)
+    rendered = f"{summary['images_rendered']} images rendered, " if summary["images_rendered"] else ""
+    console.print(f"{rendered}{duration(summary['seconds']['total'])} in all")
+    tell_files(folder / name for name in RESULTS)
+
+
+def tell_inference(inference: Mapping[str, Any]) -> None:
+    """How many parameters the labelled images show, and which they leave open."""
+    parameters = inference["parameters"]
+    left_open = [name for name, answer in parameters.items() if not answer["identified"]]
+    shown = f"the labelled images show {len(parameters) - len(left_open)} of {len(parameters)} parameters"
+    console.print(shown + (f"; they leave open: {', '.join(left_open)}" if left_open else ""), soft_wrap=True)
+    if inference["outside"]:
+        named = ", ".join(inference["outside"])
+        console.print(f"no render is like the labelled images in: {named}", soft_wrap=True)
+
+
+def tell_test(test: Mapping[str, Mapping[str, float]]) -> None:
+    """The test metrics of each network, as a table."""
     names = list(next(iter(test.values())))
     labels = [METRIC_LABELS[name] for name in names]
     table = Table("test images", *labels, box=box.SIMPLE_HEAD)
     for where, of_network in test.items():
         table.add_row(TEST_LABELS[where], *(f"{of_network[name]:.3f}" for name in names))
     console.print(table)
-    rendered = f"{summary['images_rendered']} images rendered, " if summary["images_rendered"] else ""
-    console.print(f"{rendered}{duration(summary['seconds']['total'])} in all")
-    tell_files(folder / name for name in RESULTS)
 
 
 def device(*, uses_cuda: bool) -> str:

@@ -27,7 +27,7 @@ from autosimulate_pipeline.inference.forests import ChoiceAnswers, NumberAnswers
 from autosimulate_pipeline.inference.population import choice_population, normal_population
 from autosimulate_pipeline.inference.records import Inference, ParameterAnswer
 from autosimulate_pipeline.inference.settings import InferenceSettings
-from autosimulate_pipeline.inference.statistics import LABELS, Statistics, statistics_of
+from autosimulate_pipeline.inference.statistics import LABELS, OWN, PIXELS, Statistics, statistics_of
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Progress, Scene, ignore_progress
 
 MIN_PILOT_IMAGES = 20
@@ -158,7 +158,7 @@ def _choice(
         return classify(known, choices, num_values, asked, num_trees, seed)
 
     found, columns = _best(ask, renders, labelled)
-    chance = 1 / num_values
+    chance = 1 / len(set(choices))
     deviation = math.sqrt(chance * (1 - chance) / len(choices))
     is_identified = found.accuracy > chance + NUM_DEVIATIONS * deviation
     answer = ParameterAnswer(
@@ -190,7 +190,8 @@ def _best(
 
 
 def _source(columns: Statistics) -> str:
-    return "labels" if set(columns.sources) == {LABELS} else "labels and pixels"
+    """What the statistics are taken from, in words."""
+    return " and ".join(source for source in (LABELS, PIXELS, OWN) if source in columns.sources)
 
 
 def _most_important(names: Sequence[str], importances: NDArray[np.float64]) -> dict[str, float]:

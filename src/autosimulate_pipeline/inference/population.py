@@ -21,6 +21,7 @@ UNIFORM_VARIANCE = 1 / 12
 _NUM_MEANS, _NUM_WIDTHS = 101, 40
 _NARROWEST = 0.02
 
+_ROUNDING = 1e-6
 _NUM_BURNT, _NUM_SWEEPS = 100, 2000
 
 
@@ -39,9 +40,9 @@ def normal_population(answers: Matrix, variances: Matrix, skill: float) -> tuple
     """
     means = np.linspace(0, 1, _NUM_MEANS)[:, None, None]
     widths = np.linspace(_NARROWEST, np.sqrt(UNIFORM_VARIANCE), _NUM_WIDTHS)[None, :, None]
-    told = np.clip(1 - variances / UNIFORM_VARIANCE, 0, 1)
-    expected = 0.5 + told * (means - 0.5)
-    spread = told**2 * widths**2 + told * variances + 1e-6
+    reliability = np.clip(1 - variances / UNIFORM_VARIANCE, 0, 1)
+    expected = 0.5 + reliability * (means - 0.5)
+    spread = reliability**2 * widths**2 + reliability * variances + _ROUNDING
     log_likelihood = (-0.5 * ((answers - expected) ** 2 / spread + np.log(spread))).sum(axis=2)
     posterior = np.exp(skill**2 * (log_likelihood - log_likelihood.max()))
     posterior /= posterior.sum()

@@ -20,7 +20,7 @@ class InferenceSettings(BaseModel):
         description="a function of yours, `package.module:function`, that adds statistics: called with an image "
         "(AnnotatedImage) and the categories, it returns numbers by name",
     )
-    num_trees: int = Field(200, ge=50, le=5000, description="trees of each forest")
+    num_trees: int = Field(100, ge=50, le=5000, description="trees of each forest")
 
     def own_statistics(self) -> OwnStatistics | None:
         """The user's function.

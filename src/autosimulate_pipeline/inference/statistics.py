@@ -19,7 +19,7 @@ from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 ABSENT = -1.0
 """What stands for a number of a category that an image does not show: no statistic of a shown one is that low."""
 
-LABELS, PIXELS, OWN = "labels", "pixels", "own"
+LABELS, PIXELS, OWN = "labels", "pixels", "your statistics"
 """What a statistic is taken from: labels alone, pixels (perhaps where labels say), or the user's function."""
 
 Grey = NDArray[np.float64]

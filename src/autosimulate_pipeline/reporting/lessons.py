@@ -7,12 +7,17 @@ from typing import Any
 
 from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
 from autosimulate_pipeline.distributions.discrete import Discrete
+from autosimulate_pipeline.inference import Inference
 from autosimulate_pipeline.records import STAGES
+from autosimulate_pipeline.reporting.inference_words import accuracy_in_words, identified_best_first
 from autosimulate_pipeline.reporting.parameter_charts import learned_names, rounded
 from autosimulate_pipeline.reporting.summary import METRIC_LABELS, headline, test_metrics
 from autosimulate_pipeline.reporting.svg import number
 
 NUM_MOVES = 3
+
+NUM_BEST, NUM_LEFT_OPEN = 3, 6
+"""How many parameters a sentence about inference names."""
 
 
 def lessons(
@@ -43,6 +48,40 @@ def lessons_without_simulator(summary: Mapping[str, Any], images: Mapping[str, i
         "labelled images may be trained on.",
         f"It took {_time(summary['seconds'])}.",
     ]
+
+
+def lessons_of_inference(inference: Inference) -> list[str]:
+    """What the labelled images show best, what they leave open, and where no render is like them."""
+    return [_identified(inference), _left_open(inference), _gap(inference)]
+
+
+def _identified(inference: Inference) -> str:
+    learned, answers = inference.distribution.learned, inference.parameters
+    best = [
+        f"{name} ({accuracy_in_words(learned[name], answers[name])})"
+        for name in identified_best_first(inference)[:NUM_BEST]
+    ]
+    shown = f"The labelled images show {len(inference.identified)} of {_count(len(answers), 'simulator parameter')}"
+    return f"{shown}, best {_listed(best)}." if best else f"{shown}."
+
+
+def _left_open(inference: Inference) -> str:
+    left_open = inference.unidentified
+    if not left_open:
+        return "They leave none open."
+    named = left_open if len(left_open) <= NUM_LEFT_OPEN else [*left_open[:NUM_LEFT_OPEN], "others"]
+    return f"They leave {len(left_open)} open, as wide as before: {_listed(named)}."
+
+
+def _gap(inference: Inference) -> str:
+    if not inference.outside:
+        return "No statistic of the labelled images lies outside what the renders show."
+    (statistic, share), num_outside = next(iter(inference.outside.items())), len(inference.outside)
+    return (
+        f"{_count(num_outside, 'statistic')} of the labelled images {'lies' if num_outside == 1 else 'lie'} outside what "
+        f"the renders show, most of all {statistic} (in {100 * share:.0f}\u00a0% of them): the simulator does not "
+        "imitate that within its ranges."
+    )
 
 
 def _worth(summary: Mapping[str, Any], num_fresh: int, num_test: int) -> str:

@@ -60,7 +60,7 @@ def _gaussian(name: str, steps: Sequence[Gaussian]) -> Markup:
     """Above: the density at the start and as learned, over the whole range; below: mean ± σ by iteration, downwards."""
     start, learned = steps[0], steps[-1]
     across = Axis(start.low, start.high, MARGIN + 14, WIDTH - MARGIN)
-    peak = max(_density(step, step.mean) for step in (start, learned))
+    peak = max(density(step, step.mean) for step in (start, learned))
     up = Axis(0, 1.06 * peak, DENSITY_BOTTOM, DENSITY_TOP)
     parts = [
         f'<line class="axis" x1="{across.start}" x2="{across.end}" y1="{DENSITY_BOTTOM}" y2="{DENSITY_BOTTOM}"/>',
@@ -71,9 +71,9 @@ def _gaussian(name: str, steps: Sequence[Gaussian]) -> Markup:
         ),
     ]
     parts += [
-        *(f'<path class="between" d="{_curve(step, across, up)}"/>' for step in _between(steps)),
-        f'<path class="dashed" style="--c: var(--c{START})" d="{_curve(start, across, up)}"/>',
-        f'<path class="filled" style="--c: var(--c{LEARNED})" d="{_curve(learned, across, up)}"/>',
+        *(f'<path class="between" d="{curve(step, across, up)}"/>' for step in _between(steps)),
+        f'<path class="dashed" style="--c: var(--c{START})" d="{curve(start, across, up)}"/>',
+        f'<path class="filled" style="--c: var(--c{LEARNED})" d="{curve(learned, across, up)}"/>',
     ]
     if len(steps) > 1:
         down = Axis(0, len(steps) - 1, PATH_TOP, PATH_BOTTOM)
@@ -106,9 +106,9 @@ def _discrete(name: str, steps: Sequence[Discrete]) -> Markup:
         start, learned = weights[0][row], weights[-1][row]
         up = Axis(0, 1, top + ROW - 7, top + 1)
         parts += [
-            f'<text x="{across.start - 6}" y="{top + 14}" text-anchor="end">{escape(_short(str(value)))}</text>',
-            _bar(across, start, top + 1, START),
-            _bar(across, learned, top + 10, LEARNED),
+            f'<text x="{across.start - 6}" y="{top + 14}" text-anchor="end">{escape(shortened(str(value)))}</text>',
+            bar(across, start, top + 1, START),
+            bar(across, learned, top + 10, LEARNED),
             f'<text x="{across(learned) + 4:.1f}" y="{top + 18}">{learned * 100:.0f}</text>',
             f'<line class="grid" x1="{small.start}" x2="{small.end}" y1="{up(0)}" y2="{up(0)}"/>',
             f'<path class="solid" style="--c: var(--c{LEARNED})" d="'
@@ -127,7 +127,8 @@ def _entries(name: str, steps: Sequence[LearnableDistribution]) -> Markup:
     return line_chart(name, lines, "iteration")
 
 
-def _bar(across: Axis, share: float, top: float, colour: int) -> str:
+def bar(across: Axis, share: float, top: float, colour: int) -> str:
+    """A horizontal bar from 0 to a share."""
     width = across(share) - across.start
     return f'<rect style="--c: var(--c{colour})" x="{across.start}" y="{top}" width="{width:.1f}" height="8" rx="1"/>'
 
@@ -139,15 +140,17 @@ def _between(steps: Sequence[Gaussian]) -> list[Gaussian]:
     return [inner[round((line + 0.5) * len(inner) / num_lines - 0.5)] for line in range(num_lines)]
 
 
-def _curve(gaussian: Gaussian, across: Axis, up: Axis) -> str:
+def curve(gaussian: Gaussian, across: Axis, up: Axis) -> str:
+    """The `d` of a path along the density over the whole range, down to 0 at both ends."""
     values = [
         gaussian.low + (gaussian.high - gaussian.low) * k / (NUM_CURVE_POINTS - 1) for k in range(NUM_CURVE_POINTS)
     ]
-    curve = [(across(value), up(min(_density(gaussian, value), up.high))) for value in values]
-    return path([(across.start, up(0)), *curve, (across.end, up(0))])
+    points = [(across(value), up(min(density(gaussian, value), up.high))) for value in values]
+    return path([(across.start, up(0)), *points, (across.end, up(0))])
 
 
-def _density(gaussian: Gaussian, value: float) -> float:
+def density(gaussian: Gaussian, value: float) -> float:
+    """√(2π) times the density, per unit of the parameter."""
     z = (value - gaussian.mean) / _sigma(gaussian)
     return math.exp(-0.5 * z * z) / _sigma(gaussian)
 
@@ -161,5 +164,6 @@ def rounded(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """The text, cut where a chart has no room for it."""
     return text if len(text) <= 12 else f"{text[:11]}…"

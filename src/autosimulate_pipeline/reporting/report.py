@@ -9,9 +9,11 @@ from typing import Any
 from markupsafe import Markup
 from torch import Tensor
 
+from autosimulate_pipeline.inference import Inference
 from autosimulate_pipeline.records import EvaluationReport, HypergradientReport
 from autosimulate_pipeline.reporting.frames import Frame, Retrained, Sheet
 from autosimulate_pipeline.reporting.health import Health, health
+from autosimulate_pipeline.reporting.inference_section import inference_section
 from autosimulate_pipeline.reporting.lessons import duration, lessons
 from autosimulate_pipeline.reporting.pages import render_page
 from autosimulate_pipeline.reporting.palette import STAGE_COLOURS, category_line
@@ -26,15 +28,13 @@ NUM_KEY_FRAMES = 5
 
 @dataclass(frozen=True, eq=False)
 class ReportedRun:
-    """What every report tells of a run; it knows nothing of the hidden parameters.
+    """What every report shows of a run; it knows nothing of the hidden parameters.
 
     Attributes:
         summary: as `reporting.summary` gives it.
         settings: by block, as plain values.
         command: which makes this run again; empty where it was not made by one.
         images: how many were made or used, by what for.
-        test: by network.
-        test_sheet: a few test images, with their labels.
     """
 
     summary: Mapping[str, Any]
@@ -42,12 +42,23 @@ class ReportedRun:
     settings: Mapping[str, Any]
     command: str
     images: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedRun(ReportedRun):
+    """A run whose networks were tested.
+
+    Attributes:
+        test: by network.
+        test_sheet: a few test images, with their labels.
+    """
+
     test: Mapping[str, EvaluationReport]
     test_sheet: Sheet
 
 
 @dataclass(frozen=True, eq=False)
-class FinishedRun(ReportedRun):
+class FinishedRun(EvaluatedRun):
     """A search that has come to its end.
 
     Attributes:
@@ -56,6 +67,8 @@ class FinishedRun(ReportedRun):
         frames: of the iterations on the slider.
         validation_sheet: the validation images that the frames show, with their labels.
         retrained: by "start" and "learned".
+        inference: what the labelled images showed before the search; None: the search started from conf's ψ.
+        pilot_sheet: a few of the renders that the inference learned from.
     """
 
     states: Sequence[SearchState]
@@ -65,6 +78,8 @@ class FinishedRun(ReportedRun):
     frames: Sequence[Frame]
     validation_sheet: Sheet
     retrained: Mapping[str, Retrained]
+    inference: Inference | None = None
+    pilot_sheet: Sheet | None = None
 
 
 def render_report(run: FinishedRun) -> str:
@@ -97,6 +112,7 @@ def render_report(run: FinishedRun) -> str:
         key_frames=key_frames(frames),
         validation_metrics=[metrics(report) for report in run.validation],
         validation_charts=validation_charts(run.validation, run.categories),
+        inferred=inference_section(run.inference) if run.inference is not None else None,
         parameter_charts=learned_charts(distributions),
         fixed_parameters=fixed_parameters(learned),
         healths=healths,

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from autosimulate_pipeline.distributions import Gaussian
+from autosimulate_pipeline.distributions.base import LearnableDistribution
+from autosimulate_pipeline.inference import Inference
 from autosimulate_pipeline.provenance import History
 from autosimulate_pipeline.records import EvaluationReport, StageSeconds
 from autosimulate_pipeline.search.base import SearchState
@@ -70,6 +73,65 @@ def summarise_validation_only(
     }
 
 
+def summarise_inference(
+    run: str, experiment: str, seed: int, inference: Inference, seconds: StageSeconds, provenance: History
+) -> dict[str, Any]:
+    """A run that inferred ψ and searched nothing: no network was trained or tested."""
+    return {
+        "run": run,
+        "method": "inference",
+        "experiment": experiment,
+        "seed": seed,
+        "images_rendered": inference.num_pilot_images,
+        "seconds": _rounded(seconds),
+        **{key: {} for key in _SUMMARY_KEYS.values()},
+        "inference": inference_summary(inference),
+        "provenance": [asdict(of_one) for of_one in provenance],
+    }
+
+
+def inference_summary(inference: Inference) -> dict[str, Any]:
+    """What was inferred, and from what, as plain JSON values; the answers for single images are left out.
+
+    A Gaussian has its `mean`, in its own unit, and its `width`, a share of its range, as in conf; others have
+    `probabilities`, or whatever their entries of ψ are, by value.
+    """
+    learned = inference.distribution.learned
+    return {
+        "num_pilot_images": inference.num_pilot_images,
+        "num_labelled_images": inference.num_labelled_images,
+        "has_masks": inference.has_masks,
+        "parameters": {
+            name: {
+                "identified": answer.is_identified,
+                "measure": answer.measure,
+                "score": answer.score,
+                "source": answer.source,
+                "statistics": dict(answer.statistics),
+                **_inferred(learned[name]),
+            }
+            for name, answer in inference.parameters.items()
+        },
+        "outside": dict(inference.outside),
+    }
+
+
+def _inferred(distribution: LearnableDistribution) -> dict[str, Any]:
+    if isinstance(distribution, Gaussian):
+        return {"mean": distribution.mean, "width": distribution.width}
+    return {"probabilities": distribution.entries()}
+
+
+def inference_metrics(inference: Inference) -> dict[str, float]:
+    """What tracking shows of an inference: by parameter its score and whether it is identified; the gap as a count."""
+    answers = inference.parameters
+    return {
+        **{f"inference/score/{name}": answer.score for name, answer in answers.items()},
+        **{f"inference/identified/{name}": float(answer.is_identified) for name, answer in answers.items()},
+        "inference/num_outside": float(len(inference.outside)),
+    }
+
+
 def summarise(
     *,
     run: str,
@@ -81,6 +143,7 @@ def summarise(
     test: Mapping[str, EvaluationReport],
     seconds: StageSeconds,
     provenance: History,
+    inference: Inference | None = None,
 ) -> dict[str, Any]:
     """The run as plain JSON values; mIoU is null where it is not defined, for detectors.
 
@@ -89,6 +152,7 @@ def summarise(
 
     Args:
         test: reports on the test images, for "start", "learned", "own" and, with pilot images, "pilot".
+        inference: what the search started from; None: conf's ψ.
     """
     on_validation = [metrics(report) for report in validation]
     on_test = {where: metrics(report) for where, report in test.items()}
@@ -114,6 +178,7 @@ def summarise(
             "start": start.distribution.entries(),
             "learned": learned.distribution.entries(),
         },
+        **({"inference": inference_summary(inference)} if inference is not None else {}),
         "provenance": [asdict(of_one) for of_one in provenance],
     }
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from autosimulate_pipeline.reporting.frames import Retrained
 from autosimulate_pipeline.reporting.lessons import duration, lessons_without_simulator
 from autosimulate_pipeline.reporting.pages import render_page
-from autosimulate_pipeline.reporting.report import ReportedRun, stage_shares
+from autosimulate_pipeline.reporting.report import EvaluatedRun, stage_shares
 from autosimulate_pipeline.reporting.summary import headline, test_metrics
 
 
 @dataclass(frozen=True, eq=False)
-class ValidationOnlyRun(ReportedRun):
+class ValidationOnlyRun(EvaluatedRun):
     """A run without a simulator.
 
     Attributes:

@@ -65,9 +65,8 @@ def dataset_card(
         "",
         "![The first images with their boxes](contact_sheet.png)",
         "",
-        f"Rendered by the simulator `{plan.simulator.type}` from the parameters that `{plan.method}` had learned after "
-        f"{plan.iterations} iterations and {plan.images_rendered} images. Every image is a draw of its own from the "
-        f"distribution below (seed {plan.seed}).",
+        f"Rendered by the simulator `{plan.simulator.type}` from the parameters that {origin(plan)}. Every image is a "
+        f"draw of its own from the distribution below (seed {plan.seed}).",
         "",
         f"Layout: {LAYOUTS[settings.format]} Objects of which less than a tenth can be seen "
         + ("are marked so by `visib_fract`." if settings.format == "bop" else "have no label."),
@@ -105,6 +104,13 @@ def dataset_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def origin(plan: GenerationPlan) -> str:
+    """How the parameters were found."""
+    if not plan.iterations:
+        return f"were inferred from the labelled images, by {plan.images_rendered} pilot images"
+    return f"`{plan.method}` had learned after {plan.iterations} iterations and {plan.images_rendered} images"
 
 
 def contact_sheet(dataset: AnnotatedDataset) -> Image.Image:

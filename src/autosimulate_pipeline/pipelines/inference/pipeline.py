@@ -1,6 +1,11 @@
 from kedro.pipeline import Pipeline, node
 
 from autosimulate_pipeline.pipelines.inference import nodes
+from autosimulate_pipeline.pipelines.reporting.pipeline import report_node
+
+SETTINGS = ("run", "experiment", "seed", "simulator", "pilot")
+REPORTED = ("inference", "pilot_dataset", "validation_set", "provenance", "stage_seconds")
+"""What the report shows of conf, and of the catalog."""
 
 
 def create_inference() -> Pipeline:
@@ -35,6 +40,12 @@ def create_pipeline() -> Pipeline:
                 outputs="state_000",
                 name="keep-inferred-state",
                 tags="infer",
+            ),
+            report_node(
+                nodes.write_report,
+                {name: f"params:{name}" for name in SETTINGS} | {name: name for name in REPORTED},
+                ["summary", "report"],
+                "write-report",
             ),
         ]
     )

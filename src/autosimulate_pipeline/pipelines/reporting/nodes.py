@@ -123,6 +123,7 @@ def write_report(
     test_report_pilot: EvaluationReport | None = None,
     pilot: PilotSettings | None = None,
     inference: Inference | None = None,
+    pilot_dataset: AnnotatedDataset | None = None,
     **by_iteration: Any,
 ) -> tuple[dict[str, Any], str]:
     """The run in numbers, and on one HTML page. The last node, so that the seconds are whole.
@@ -145,6 +146,7 @@ def write_report(
         test=test,
         seconds=stage_seconds,
         provenance=provenance,
+        inference=inference,
     )
     blocks = {
         "simulator": simulator,
@@ -182,6 +184,8 @@ def write_report(
         validation_sheet=frames.sheet(first_images(validation_set, NUM_VALIDATION_IMAGES)),
         test_sheet=frames.sheet(test_set),
         retrained={"start": retrained_start, "learned": retrained_learned},
+        inference=inference,
+        pilot_sheet=None if pilot_dataset is None else frames.sheet(pilot_dataset),
     )
     return summary, render_report(finished)
 

@@ -32,7 +32,8 @@ def shown_iterations(num_iterations: int, num_shown: int) -> list[int]:
 
 def create_pipeline(num_iterations: int, has_pilot: bool, is_inferred: bool) -> Pipeline:
     """Contact sheets and frames while the run goes on; at its end figures, `summary.json` and `report.html`."""
-    before = {"pilot": "params:pilot", "test_report_pilot": "test_report_pilot"} if has_pilot else {}
+    before = {"pilot": "params:pilot"} if has_pilot else {}
+    before |= {name: name for name in ("test_report_pilot", "pilot_dataset")} if has_pilot else {}
     before |= {"inference": "inference"} if is_inferred else {}
     return Pipeline([*_while_it_runs(num_iterations), *_at_its_end(num_iterations, before)])
 
