@@ -157,9 +157,10 @@ def test_hidden_configuration_cannot_be_reached_from_inference_or_search(name: s
     }
     assert takers == {"load-reference-data"}
     search_nodes = [node for node in pipeline.nodes if (node.namespace or "").startswith("iteration_")]
-    assert {node.name.partition(".")[2] for node in search_nodes} == (ITERATION_NODES if name == "__default__" else set())
     before_search = [node for node in pipeline.nodes if node.name in BEFORE_SEARCH]
-    assert {node.name for node in before_search} == BEFORE_SEARCH - ({"initialise-search"} if not search_nodes else set())
+    is_search = name == "__default__"
+    assert {node.name.partition(".")[2] for node in search_nodes} == (ITERATION_NODES if is_search else set())
+    assert {node.name for node in before_search} == BEFORE_SEARCH - (set() if is_search else {"initialise-search"})
     (reference,) = (node for node in pipeline.nodes if node.name == "load-reference-data")
     assert {"validation_set", "test_set"} <= set(reference.outputs)
     seen = {node.name: set(node.inputs) & set(reference.outputs) for node in (*before_search, *search_nodes)}

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import cases
-from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
 from autosimulate_pipeline.hypergradient.implicit import (
     HypergradientSettings,
     ImplicitProblem,
@@ -24,6 +24,7 @@ from autosimulate_pipeline.search import (
     LoopTrainingSettings,
     SearchSettings,
     build_search_method,
+    starting_distribution,
 )
 from autosimulate_pipeline.search.base import Influences, Observation, SearchMethod, SearchState
 from autosimulate_pipeline.search.judging import evaluate
@@ -38,8 +39,10 @@ HIDDEN = ProductDistribution.model_validate(cases.TOY_HIDDEN)
 
 
 def build(name: str, search: dict[str, object] | None = None, **loop: float) -> SearchMethod:
+    """The method of that name, for a start that somebody chose."""
     settings = LoopSettings.model_validate({"num_images": 8} | loop)
-    return build_search_method(name, settings, SearchSettings.model_validate(search or {}), HypergradientSettings())
+    chosen = SearchSettings.model_validate({"start": "configured"} | (search or {}))
+    return build_search_method(name, settings, chosen, HypergradientSettings())
 
 
 def drawn(distribution: ProductDistribution, num_images: int, seed: int, purpose: str) -> AnnotatedDataset:
@@ -279,6 +282,35 @@ def test_budgets_and_plateau_stop_the_search(name: str) -> None:
         assert state.stopped is None
         state, _ = patient.update(state, observe(draws, loss))
     assert state.stopped == "plateau: no better validation loss for 2 iterations"
+
+
+@pytest.mark.parametrize("name", SEARCH_METHODS)
+def test_pilot_images_are_counted_in_the_budget(name: str) -> None:
+    budget = build(name, max_images=36)
+    state = budget.init(START, 0, num_pilot_images=20)
+    assert (state.iteration, state.images_rendered) == (0, 20)
+    for stopped in (None, "image budget: 36 of 36 images rendered"):
+        state, _ = budget.update(state, observe(START.sample(8, derive_generator(0)), 1.0))
+        assert state.stopped == stopped
+
+
+def test_search_starts_where_it_is_told_to() -> None:
+    chosen = {start: SearchSettings.model_validate({"start": start}) for start in ("inferred", "configured", "uniform")}
+    starts = {start: starting_distribution(settings, START, HIDDEN) for start, settings in chosen.items()}
+    assert starts == {"inferred": HIDDEN, "configured": START, "uniform": START.widest()}
+    with pytest.raises(ValueError, match="where nothing was inferred, got inferred"):
+        starting_distribution(chosen["inferred"], START, None)
+
+
+@pytest.mark.parametrize("name", ["bayesian", "random", "lts"])
+def test_widths_that_were_inferred_stay_and_configured_ones_are_narrowed(name: str) -> None:
+    """By `search.trials.width_factor`, a half."""
+    for start, factor in (("inferred", 1.0), ("configured", 0.5)):
+        state = build(name, search={"start": start}).init(HIDDEN, 0)
+        for place in ("square_x", "ambient_light"):
+            hidden, first = HIDDEN.parameters[place], state.distribution.parameters[place]
+            assert isinstance(hidden, Gaussian) and isinstance(first, Gaussian)
+            assert first.width == factor * hidden.width
 
 
 def test_first_iteration_has_no_weights_to_score_with() -> None:
