@@ -133,10 +133,8 @@ def test_page_names_what_no_render_is_like(
 ) -> None:
     words = words_of(render_inference_report(inference_run(with_gap, pilot[1], brightened(labelled))))
     assert with_gap.outside["image: mean brightness"] == 1
-    assert (
-        f"{len(with_gap.outside)} statistics of the labelled images lie outside what the renders show, most of all"
-        in words
-    )
+    num_outside = len(with_gap.outside)
+    assert f"{num_outside} statistics of the labelled images lie outside what the renders show, most of all" in words
     assert "image: mean brightness100 %" in words
     assert f"{num_outside - 8} more" in words
 

@@ -77,10 +77,10 @@ def _gap(inference: Inference) -> str:
     if not inference.outside:
         return "No statistic of the labelled images lies outside what the renders show."
     (statistic, share), num_outside = next(iter(inference.outside.items())), len(inference.outside)
+    lie = "lies" if num_outside == 1 else "lie"
     return (
-        f"{_count(num_outside, 'statistic')} of the labelled images {'lies' if num_outside == 1 else 'lie'} outside what "
-        f"the renders show, most of all {statistic} (in {100 * share:.0f}\u00a0% of them): the simulator does not "
-        "imitate that within its ranges."
+        f"{_count(num_outside, 'statistic')} of the labelled images {lie} outside what the renders show, most of all "
+        f"{statistic} (in {100 * share:.0f}\u00a0% of them): the simulator does not imitate that within its ranges."
     )
 
 
