@@ -124,6 +124,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("loop.num_iterations", 1000, "loop.num_iterations: input should be less than or equal to 999, got 1000"),
     ("loop.max_images", 1, "loop.max_images: input should be greater than or equal to 2, got 1"),
     ("loop.max_images", 20, "loop.max_images must be at least loop.num_images (30), got 20"),
+    ("loop.max_images", 129, "loop.max_images must be at least 130, for the pilot images and an iteration, got 129"),
     ("loop.max_minutes", 0, "loop.max_minutes: input should be greater than 0, got 0"),
     ("loop.max_minutes", INFINITY, "loop.max_minutes: input should be a finite number, got inf"),
     ("loop.patience", 0, "loop.patience: input should be greater than or equal to 1, got 0"),

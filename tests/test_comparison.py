@@ -71,5 +71,20 @@ def test_figures_are_drawn_whatever_the_runs_have_in_common(tmp_path: Path) -> N
     ]
     for number, figure in enumerate(figures):
         figure.savefig(tmp_path / f"{number}.png")
-        assert (tmp_path / f"{number}.png").stat().st_size > 5000
-    assert [line.get_label() for line in figures[0].axes[0].lines if not line.get_label().startswith("_")] == ["ours"]
+    (costs,), (points,), (stages,) = (figure.axes for figure in figures)
+    drawn = [(line.get_label(), [*line.get_xdata()], [*line.get_ydata()]) for line in costs.lines]
+    assert [line[1:] for line in drawn if line[0].startswith("_")] == [
+        (list(curve.costs), list(curve.values)) for runs in curves.values() for curve in runs
+    ]
+    ((label, shared, medians),) = (line for line in drawn if not line[0].startswith("_"))
+    assert (label, shared) == ("ours", [30, 60]), "the others share no cost"
+    assert medians == pytest.approx([0.15, 0.35])
+    for container, by_point in zip(points.containers, intervals.values(), strict=True):
+        means, _, (bars,) = container.lines
+        assert list(means.get_ydata()) == [interval.mean for interval in by_point.values()]
+        ends = [sorted(segment[:, 1]) for segment in bars.get_segments()]
+        assert ends == [pytest.approx([interval.low, interval.high]) for interval in by_point.values()]
+    assert [text.get_text() for text in points.get_legend().get_texts()] == ["ours", "other"]
+    minutes = {bar.get_label(): [patch.get_width() for patch in bar] for bar in stages.containers}
+    assert (minutes["render"], minutes["train"], minutes["other"]) == ([0, 1], [0.5, 2], [0, 5 / 60])
+    assert [tick.get_text() for tick in stages.get_yticklabels()] == ["other", "ours"]

@@ -24,7 +24,7 @@ from autosimulate_pipeline.run_record import record_run
 from autosimulate_pipeline.search import SEARCH_METHODS, SearchSettings
 from conftest import PROJECT
 
-SMALL = {"loop.num_iterations": 2, "loop.num_images": 4}
+SMALL = {"loop.num_iterations": 2, "loop.num_images": 4, "search.start": "configured"}
 
 
 @pytest.fixture
@@ -46,7 +46,11 @@ def test_every_grid_of_ours_is_valid_and_has_one_budget(folder: Path, name: str,
     assert len({trial.run for trial in trials}) == num_trials
     loops = [trial.parameters.loop for trial in trials]
     (budget,) = {loop.max_images for loop in loops}
-    assert {(loop.num_images, loop.num_iterations) for loop in loops} == {(k, budget // k) for k in (20, 50, 70)}
+    (num_pilot_images,) = {trial.parameters.pilot.num_images * trial.parameters.has_pilot for trial in trials}
+    assert num_pilot_images == (100 if name == "recommended" else 0), "the others start from what is configured"
+    sizes = (15, 30, 60) if name == "recommended" else (20, 50, 70)
+    rest = budget - num_pilot_images
+    assert {(loop.num_images, loop.num_iterations) for loop in loops} == {(k, rest // k) for k in sizes}
     policy_sizes = [trial.parameters.search.lts.num_datasets for trial in trials]
     assert all(loop.num_iterations >= 2 * size for loop, size in zip(loops, policy_sizes, strict=True)), (
         "fewer than two steps of the policy"
@@ -75,13 +79,15 @@ def test_grid_expands_to_runs_named_after_what_varies(folder: Path) -> None:
 
 
 def test_budget_sets_the_number_of_iterations_unless_the_grid_does(folder: Path) -> None:
-    budget = {"loop.max_images": 20}
+    budget = {"loop.max_images": 20, "search.start": "configured"}
     assert [t.last_state for t in trials_of(folder, {"parameters": budget, "grid": {"loop.num_images": [6, 20]}})] == [
         "state_003",
         "state_001",
     ]
     (given,) = trials_of(folder, {"parameters": budget | SMALL, "grid": {"seed": [0]}})
     assert given.last_state == "state_002"
+    (inferred,) = trials_of(folder, {"parameters": {"loop.max_images": 24 + 20}, "grid": {"loop.num_images": [6]}})
+    assert inferred.last_state == "state_003", "24 pilot images are of the budget"
 
 
 REFUSED = [

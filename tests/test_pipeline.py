@@ -29,6 +29,7 @@ from conftest import Kedro
 
 RUN = "smoke-autosimulate"
 PAPER = {
+    "search.start": "configured",
     "search.width_decay": 1.0,
     "search.score_before_fit": False,
     "search.credit": "image",
@@ -38,6 +39,7 @@ PAPER = {
 }
 """What `search.mode: paper` fills in."""
 
+BEFORE_SEARCH = {"sample-pilot-scenes", "render-pilot-dataset", "infer-parameters", "initialise-search"}
 ITERATION_NODES = {
     "sample-parameters",
     "render-dataset",
@@ -138,14 +140,15 @@ def test_catalog_gives_every_iteration_to_a_notebook(smoke: str, project: Path) 
         assert sum(weight.numel() for weight in catalog.load("weights_003").values()) > 1000
 
 
-def test_hidden_configuration_cannot_be_reached_from_the_search(project: Path) -> None:
+@pytest.mark.parametrize("name", ["__default__", "inference"])
+def test_hidden_configuration_cannot_be_reached_from_inference_or_search(name: str, project: Path) -> None:
     """Only the node that makes the reference images takes it; what it hands on holds images and labels alone."""
     bootstrap_project(project)
     with KedroSession.create(project, env="smoke") as session:
         session.load_context()
         from autosimulate_pipeline.pipeline_registry import register_pipelines
 
-        pipeline = register_pipelines()["__default__"]
+        pipeline = register_pipelines()[name]
     takers = {
         node.name
         for node in pipeline.nodes
@@ -154,9 +157,16 @@ def test_hidden_configuration_cannot_be_reached_from_the_search(project: Path) -
     }
     assert takers == {"load-reference-data"}
     search_nodes = [node for node in pipeline.nodes if (node.namespace or "").startswith("iteration_")]
-    assert {node.name.partition(".")[2] for node in search_nodes} == ITERATION_NODES
-    from_reference = {name for node in search_nodes for name in node.inputs} & {"validation_set", "test_set"}
-    assert from_reference == {"validation_set"}
+    before_search = [node for node in pipeline.nodes if node.name in BEFORE_SEARCH]
+    is_search = name == "__default__"
+    assert {node.name.partition(".")[2] for node in search_nodes} == (ITERATION_NODES if is_search else set())
+    assert {node.name for node in before_search} == BEFORE_SEARCH - (set() if is_search else {"initialise-search"})
+    (reference,) = (node for node in pipeline.nodes if node.name == "load-reference-data")
+    assert {"validation_set", "test_set"} <= set(reference.outputs)
+    seen = {node.name: set(node.inputs) & set(reference.outputs) for node in (*before_search, *search_nodes)}
+    assert seen["infer-parameters"] == {"validation_set"}
+    assert not seen["sample-pilot-scenes"] | seen["render-pilot-dataset"]
+    assert set.union(*seen.values()) == {"validation_set"}
 
 
 def test_validation_folder_tells_nothing_but_images_and_labels(smoke: str, project: Path) -> None:
@@ -228,7 +238,7 @@ def small_disk(project: Path) -> Iterator[Callable[[str], None]]:
 def test_full_disk_ends_in_one_line_and_loses_nothing(
     project: Path, kedro: Kedro, small_disk: Callable[[str], None]
 ) -> None:
-    command = ("--env", "smoke", "--params", "run=full")
+    command = ("--env", "smoke", "--params", "run=full,search.start=configured")
     stopped = kedro(*command)
     told = stopped.stdout + stopped.stderr
     assert stopped.returncode == 1
@@ -244,9 +254,10 @@ def test_full_disk_ends_in_one_line_and_loses_nothing(
 
 @pytest.mark.parametrize("pipeline", ["frozen", "domain_randomisation"])
 def test_controls_never_move(pipeline: str, project: Path, kedro: Kedro) -> None:
-    finished = kedro("--env", "smoke", "--pipeline", pipeline, "--params", "loop.num_iterations=2")
+    overrides = "loop.num_iterations=2,search.start=configured"
+    finished = kedro("--env", "smoke", "--pipeline", pipeline, "--params", overrides)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    folder = project / "data/08_reporting" / f"smoke-{pipeline}-loop.num_iterations=2"
+    folder = project / "data/08_reporting" / f"smoke-{pipeline}-loop.num_iterations=2-search.start=configured"
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["method"] == pipeline
     run = project / "data/07_model_output" / folder.name
@@ -279,7 +290,7 @@ def test_paper_mode_and_early_stop_by_image_budget(project: Path, kedro: Kedro) 
 
 
 def test_pretrained_network_is_made_once_and_every_method_sets_out_from_it(project: Path, kedro: Kedro) -> None:
-    overrides = "pretraining.enabled=true,loop.num_iterations=1,task_model.frozen=[encoder_1]"
+    overrides = "pretraining.enabled=true,search.start=configured,loop.num_iterations=1,task_model.frozen=[encoder_1]"
     stamps = []
     for pipeline, first, last in (
         ("frozen", "weights_000", "weights_001"),

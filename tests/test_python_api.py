@@ -29,10 +29,12 @@ def test_loop_in_one_process_gives_the_numbers_of_a_run(
     project: Path, kedro: Kedro, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as here: sums of other numbers of threads round in other ways
-    finished = kedro("--env", "smoke", "--params", "run=same", "--to-outputs", "state_003")
+    finished = kedro("--env", "smoke", "--params", "run=same,search.start=configured", "--to-outputs", "state_003")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     bootstrap_project(project)
-    parameters = check_parameters(load_conf(project, "smoke", "parameters", {"run": "same"}))
+    parameters = check_parameters(
+        load_conf(project, "smoke", "parameters", {"run": "same", "search.start": "configured"})
+    )
     validation_set = AnnotatedImagesDataset(str(project / "data/01_raw/same/validation")).load()
     method = build_search_method("autosimulate", parameters.loop, parameters.search, parameters.hypergradient)
     iterations = run_loop(

@@ -21,7 +21,7 @@ from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.trial_runs import run_trial, run_trials
 from conftest import copied_project
 
-SMALL = {"loop.num_iterations": 2, "loop.num_images": 4}
+SMALL = {"loop.num_iterations": 2, "loop.num_images": 4, "search.start": "configured"}
 
 
 @pytest.fixture

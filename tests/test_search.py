@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import cases
-from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.distributions import Gaussian, ProductDistribution
 from autosimulate_pipeline.hypergradient.implicit import (
     HypergradientSettings,
     ImplicitProblem,
@@ -24,6 +24,7 @@ from autosimulate_pipeline.search import (
     LoopTrainingSettings,
     SearchSettings,
     build_search_method,
+    starting_distribution,
 )
 from autosimulate_pipeline.search.base import Influences, Observation, SearchMethod, SearchState
 from autosimulate_pipeline.search.judging import evaluate
@@ -38,8 +39,10 @@ HIDDEN = ProductDistribution.model_validate(cases.TOY_HIDDEN)
 
 
 def build(name: str, search: dict[str, object] | None = None, **loop: float) -> SearchMethod:
+    """The method of that name, for a start that somebody chose."""
     settings = LoopSettings.model_validate({"num_images": 8} | loop)
-    return build_search_method(name, settings, SearchSettings.model_validate(search or {}), HypergradientSettings())
+    chosen = SearchSettings.model_validate({"start": "configured"} | (search or {}))
+    return build_search_method(name, settings, chosen, HypergradientSettings())
 
 
 def drawn(distribution: ProductDistribution, num_images: int, seed: int, purpose: str) -> AnnotatedDataset:
@@ -76,12 +79,41 @@ def test_state_is_a_value_that_can_be_saved_at_any_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", SEARCH_METHODS)
 def test_seed_decides_what_is_proposed(name: str) -> None:
-    """Equal seeds propose the same; other seeds something else where the method draws at all."""
+    """Equal seeds propose the same; other seeds something else where the method draws at all, after the start."""
     method = build(name)
-    proposals = [method.propose(method.init(START, seed)).entries() for seed in (1, 1, 2)]
-    assert proposals[0] == proposals[1]
-    if method.trains_from_scratch:
-        assert proposals[0] != proposals[2]
+
+    def proposals(seed: int) -> list[dict[str, float]]:
+        state = method.init(START, seed)
+        entries = [method.propose(state).entries()]
+        for miou in (0.2, 0.3):
+            state, _ = method.update(state, observe(START.sample(8, derive_generator(0)), 1.0, miou=miou))
+            entries.append(method.propose(state).entries())
+        return entries
+
+    first, other = proposals(1), proposals(2)
+    assert proposals(1) == first
+    assert (first[1:] != other[1:]) == method.trains_from_scratch
+
+
+@pytest.mark.parametrize("start", ["inferred", "configured"])
+@pytest.mark.parametrize("name", ["bayesian", "random"])
+def test_black_box_search_tries_the_start_first_and_then_looks_near_an_inferred_one(name: str, start: str) -> None:
+    """Within three widths of it; about a configured one, which nobody measured, over the whole ranges."""
+    method = build(name, search={"start": start})
+    state = method.init(HIDDEN, 0)
+    floored = HIDDEN.at(HIDDEN.point())
+    assert method.propose(state).entries() == pytest.approx(floored.entries(), abs=1e-6)
+    tried = []
+    for number in range(8):
+        miou = 0.1 * number
+        state, _ = method.update(state, observe(HIDDEN.sample(8, derive_generator(0)), 1.0, miou=miou))
+        tried.append(method.propose(state).entries())
+    hidden = HIDDEN.entries()
+    for place in ("square_x", "disc_x", "triangle_y"):
+        reach = 3 * 0.1 * 20  # widths of a tenth of the range
+        is_near = [abs(entries[place] - hidden[place]) <= reach + 1e-9 for entries in tried]
+        assert all(is_near) or start == "configured"
+    assert start == "inferred" or max(abs(entries["ambient_light"] - 60) for entries in tried) > 3 * 5
 
 
 @pytest.mark.parametrize("name", SEARCH_METHODS)
@@ -250,6 +282,35 @@ def test_budgets_and_plateau_stop_the_search(name: str) -> None:
         assert state.stopped is None
         state, _ = patient.update(state, observe(draws, loss))
     assert state.stopped == "plateau: no better validation loss for 2 iterations"
+
+
+@pytest.mark.parametrize("name", SEARCH_METHODS)
+def test_pilot_images_are_counted_in_the_budget(name: str) -> None:
+    budget = build(name, max_images=36)
+    state = budget.init(START, 0, num_pilot_images=20)
+    assert (state.iteration, state.images_rendered) == (0, 20)
+    for stopped in (None, "image budget: 36 of 36 images rendered"):
+        state, _ = budget.update(state, observe(START.sample(8, derive_generator(0)), 1.0))
+        assert state.stopped == stopped
+
+
+def test_search_starts_where_it_is_told_to() -> None:
+    chosen = {start: SearchSettings.model_validate({"start": start}) for start in ("inferred", "configured", "uniform")}
+    starts = {start: starting_distribution(settings, START, HIDDEN) for start, settings in chosen.items()}
+    assert starts == {"inferred": HIDDEN, "configured": START, "uniform": START.widest()}
+    with pytest.raises(ValueError, match="where nothing was inferred, got inferred"):
+        starting_distribution(chosen["inferred"], START, None)
+
+
+@pytest.mark.parametrize("name", ["bayesian", "random", "lts"])
+def test_widths_that_were_inferred_stay_and_configured_ones_are_narrowed(name: str) -> None:
+    """By `search.trials.width_factor`, a half."""
+    for start, factor in (("inferred", 1.0), ("configured", 0.5)):
+        state = build(name, search={"start": start}).init(HIDDEN, 0)
+        for place in ("square_x", "ambient_light"):
+            hidden, first = HIDDEN.parameters[place], state.distribution.parameters[place]
+            assert isinstance(hidden, Gaussian) and isinstance(first, Gaussian)
+            assert first.width == factor * hidden.width
 
 
 def test_first_iteration_has_no_weights_to_score_with() -> None:

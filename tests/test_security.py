@@ -18,7 +18,7 @@ import pytest
 from conftest import PROJECT
 
 TINY = (
-    "loop.num_iterations=1,loop.num_images=2,training.first_epochs=1,final_evaluation.num_images=2,"
+    "pilot.num_images=20,loop.num_iterations=1,loop.num_images=2,training.first_epochs=1,final_evaluation.num_images=2,"
     "final_evaluation.retraining.epochs=1,final_evaluation.own_network.epochs=1,"
     "reference_data.hidden_simulator.num_validation_images=2,reference_data.hidden_simulator.num_test_images=2"
 )

@@ -67,6 +67,7 @@ def regress(statistics: Matrix, numbers: Matrix, images: Matrix, num_trees: int,
     forest = ExtraTreesRegressor(num_trees, **_SETTINGS, random_state=seed, n_jobs=-1).fit(statistics, numbers)
     errors = (numbers - forest.oob_prediction_) ** 2
     alike = _proximities(forest.apply(images), forest.apply(statistics))
+    forest.set_params(n_jobs=1)  # threads add up the trees' answers in any order: the last bits would differ
     return NumberAnswers(
         answers=forest.predict(images),
         variances=alike @ errors,
@@ -87,7 +88,7 @@ def classify(
 
     chosen = np.asarray(choices)
     forest = ExtraTreesClassifier(num_trees, **_SETTINGS, random_state=seed, n_jobs=-1, class_weight="balanced")
-    forest.fit(statistics, chosen)
+    forest.fit(statistics, chosen).set_params(n_jobs=1)  # as above
     out_of_bag = _all_values(forest.oob_decision_function_, forest.classes_, num_values)
     counts = np.bincount(chosen, minlength=num_values)
     weights = 1 / (np.count_nonzero(counts) * counts[chosen])

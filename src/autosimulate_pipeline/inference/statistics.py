@@ -7,6 +7,7 @@ pixels are in [0, 1] of white. A category that an image does not show has `ABSEN
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,8 @@ def statistics_of(
         own: the user's statistics.
 
     Raises:
-        ValueError: if the user's function returns other names for one image than for another, or no finite numbers.
+        ValueError: if the user's function fails, or returns other names for one image than for another, or no finite
+            numbers.
     """
     rows = [_of_image(image, dataset.categories, has_masks, heights, own) for image in dataset.images]
     names, sources = zip(*rows[0], strict=True)
@@ -71,11 +73,7 @@ def statistics_of(
         if row.keys() != rows[0].keys():
             different = sorted(name for name, _ in row.keys() ^ rows[0].keys())
             raise ValueError(f"inference.statistics must return the same names for every image, got {different[0]!r}")
-    values = np.array([[float(value) for value in row.values()] for row in rows], dtype=np.float64)
-    if not np.isfinite(values).all():
-        bad = names[int(np.flatnonzero(~np.isfinite(values).all(axis=0))[0])]
-        raise ValueError(f"statistics must be finite numbers, got {bad!r} that is not")
-    return Statistics(names, sources, values)
+    return Statistics(names, sources, np.array([list(row.values()) for row in rows], dtype=np.float64))
 
 
 def _of_image(
@@ -89,8 +87,27 @@ def _of_image(
     pixels = pixel_statistics(image, categories, has_masks, heights)
     found |= {(name, PIXELS): value for name, value in pixels.items()}
     if own is not None:
-        found |= {(str(name), OWN): value for name, value in own(image, categories).items()}
+        found |= {(name, OWN): value for name, value in _own_statistics(own, image, categories).items()}
     return found
+
+
+def _own_statistics(own: OwnStatistics, image: AnnotatedImage, categories: Sequence[str]) -> dict[str, float]:
+    """What the user's function returns.
+
+    Raises:
+        ValueError: if it fails, or returns anything but finite numbers by name; in one line.
+    """
+    try:
+        returned = own(image, categories)
+    except Exception as failure:  # whatever the user's code does
+        reason = " ".join(f"{type(failure).__name__}: {failure}".split())
+        raise ValueError(f"inference.statistics: the function failed: {reason}") from failure
+    if not isinstance(returned, dict):
+        raise ValueError(f"inference.statistics must return a dict of numbers by name, got {type(returned).__name__}")
+    for name, value in returned.items():
+        if not (isinstance(value, numbers.Real) and math.isfinite(value)):
+            raise ValueError(f"inference.statistics must return finite numbers, got {value!r} for {name!r}")
+    return {str(name): float(value) for name, value in returned.items()}
 
 
 def label_statistics(image: AnnotatedImage, categories: Sequence[str], has_masks: bool) -> dict[str, float]:
