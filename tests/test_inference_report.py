@@ -11,7 +11,7 @@ import torch
 
 import cases
 from autosimulate_pipeline.distributions import ProductDistribution
-from autosimulate_pipeline.inference import Inference, ParameterAnswer, infer
+from autosimulate_pipeline.inference import Inference, InferenceSettings, ParameterAnswer, infer
 from autosimulate_pipeline.records import AnnotatedDataset, StageSeconds
 from autosimulate_pipeline.reporting import frames, summary
 from autosimulate_pipeline.reporting.inference_charts import MAX_DOTS, answer_chart
@@ -69,13 +69,13 @@ def labelled() -> AnnotatedDataset:
 
 @pytest.fixture(scope="module")
 def inference(pilot: tuple[list, AnnotatedDataset], labelled: AnnotatedDataset) -> Inference:
-    return infer(PRIOR, *pilot, labelled, num_trees=50, seed=0)
+    return infer(PRIOR, *pilot, labelled, InferenceSettings(num_trees=50), seed=0)
 
 
 @pytest.fixture(scope="module")
 def with_gap(pilot: tuple[list, AnnotatedDataset], labelled: AnnotatedDataset) -> Inference:
     prior = ProductDistribution.model_validate({"square_x": PRIOR.parameters["square_x"]})
-    return infer(prior, *pilot, brightened(labelled), num_trees=50, seed=0)
+    return infer(prior, *pilot, brightened(labelled), InferenceSettings(num_trees=50), seed=0)
 
 
 def inference_run(inference: Inference, pilot: AnnotatedDataset, labelled: AnnotatedDataset) -> InferenceRun:

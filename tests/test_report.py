@@ -218,7 +218,7 @@ def test_detector_has_no_miou_anywhere() -> None:
     text = render_report(run)
     assert "mIoU" not in text and "IoU," not in text
     assert "test mAP of 0.350" in text
-    assert run.summary["test_miou"] == {"start": None, "learned": None}
+    assert run.summary["test_miou"] == {"start": None, "learned": None, "own": None}
     assert run.summary["val_miou"] == [None] * NUM_ITERATIONS
     assert [run.summary[key]["own"] for key in ("test_map", "test_map50", "test_miou")] == [
         0.375,
