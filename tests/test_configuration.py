@@ -56,6 +56,7 @@ def test_every_environment_is_valid(env: str) -> None:
 
 
 PAPER = {
+    "search.start": "configured",
     "search.width_decay": 1.0,
     "search.score_before_fit": False,
     "search.credit": "image",
@@ -74,7 +75,16 @@ def test_parameters_hold_what_the_mode_fills_in() -> None:
         assert check_parameters(parameters.model_dump(mode="json")) == parameters
     assert SearchSettings(**load("paper")["search"]) == parameters.search
     assert HypergradientSettings(**load("paper")["hypergradient"]) == parameters.hypergradient
-    assert check_parameters(load("local")).hypergradient.solver == "conjugate_gradient"
+    default = check_parameters(load("local"))
+    assert (default.hypergradient.solver, default.search.start) == ("conjugate_gradient", "inferred")
+
+
+def test_steps_are_smaller_from_an_inferred_start_unless_conf_says_otherwise() -> None:
+    for start, step_size in (("inferred", 0.5), ("configured", 2.0), ("uniform", 2.0)):
+        raw = changed("search.start", start)
+        assert check_parameters(raw).search.step_size == step_size
+        raw["search"]["step_size"] = 1.5
+        assert check_parameters(raw).search.step_size == 1.5
 
 
 def test_value_that_conf_gives_outdoes_the_mode() -> None:

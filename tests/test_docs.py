@@ -58,7 +58,7 @@ def test_links_lead_to_what_is_there(page: Path) -> None:
 def test_commands_are_what_there_is(page: Path) -> None:
     """`make` targets, commands of `kedro`, pipelines, environments and the keys of `--params`."""
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    pipelines = {*SEARCH_METHODS, "validation_only", "generate", "iteration"}
+    pipelines = {*SEARCH_METHODS, "inference", "validation_only", "generate", "iteration"}
     environments = {path.name for path in (PROJECT / "conf").iterdir()} | {"room", "NAME"}  # those that pages make
     text = text_of(page)
     blocks = "\n".join(re.findall(r"^```.*?^```|^ {4}[^\n]*$", text, re.MULTILINE | re.DOTALL))

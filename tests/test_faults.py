@@ -60,7 +60,10 @@ def toy_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = copied_project(tmp_path_factory.mktemp("toy"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PROJECT / "benchmarks"))
-        parameters = importlib.import_module("kills").TOY | {"loop": {"num_iterations": 2, "num_images": 4}}
+        parameters = importlib.import_module("kills").TOY | {
+            "loop": {"num_iterations": 2, "num_images": 4},
+            "search": {"start": "configured"},
+        }
     (project / "conf/toy").mkdir()
     (project / "conf/toy/parameters.yml").write_text(yaml.safe_dump(parameters))
     bootstrap_project(project)

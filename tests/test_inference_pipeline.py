@@ -146,7 +146,6 @@ def test_a_search_that_lost_its_inference_makes_it_again_without_rendering_the_p
         ({"seed": 1}, False),
         ({"pilot.num_images": 21}, False),
         ({"simulator.parameters.square_x.low": -9}, False),
-        ({"simulator.options.image_size": 48}, False),
     ],
     ids=str,
 )
@@ -162,7 +161,7 @@ def test_runs_share_pilot_images_if_they_would_render_the_same(
 @pytest.mark.parametrize(
     ("start", "expected"),
     [
-        ("inferred", PILOT_NODES | {"infer-parameters", "pilot.retrain-task-model"}),
+        ("inferred", PILOT_NODES | {"infer-parameters", "pilot.retrain-task-model", "pilot.evaluate-test"}),
         ("configured", set()),
         ("uniform", set()),
     ],
