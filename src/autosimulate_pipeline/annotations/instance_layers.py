@@ -62,8 +62,8 @@ def layered(masks: Iterable[NDArray[np.bool_]], size: tuple[int, ...], where: st
                 break
         if numbers.any():
             if (len(layers) + 1) * layers[0].nbytes > MAX_BYTES:
-                wanted = f"at most {len(layers)} masks on one pixel of an image of {size[1]}x{size[0]}"
-                raise ValueError(f"{where} must have {wanted}, got more")
+                wanted = f"at most {len(layers)} deep on one another in an image of {size[1]}x{size[0]}"
+                raise ValueError(f"{where}: masks must lie {wanted}, got more")
             layers.append(np.zeros(size, dtype=dtype))
             layers[-1][place][crop] = numbers
     return np.stack(layers)
