@@ -131,8 +131,11 @@ class AnnotatedImage:
     def instance_masks(self) -> Iterator[NDArray[np.bool_]]:
         """The whole mask of each instance in turn, whatever lies on it, shape (height, width); empty of boxes alone."""
         layers = self.instance_layers
-        for number in range(1, len(self.instance_categories) + 1):
-            yield (layers == number).any(0)
+        for number, (x, y, width, height) in enumerate(self._pixel_boxes.tolist(), start=1):
+            rows, columns = slice(y, y + height), slice(x, x + width)
+            mask = np.zeros(layers.shape[1:], dtype=bool, order="F")  # as COCO counts pixels, down the columns
+            mask[rows, columns] = (layers[:, rows, columns] == number).any(0)
+            yield mask
 
     @property
     def boxes(self) -> NDArray[np.float64]:
@@ -143,17 +146,24 @@ class AnnotatedImage:
         """
         if self.instance_boxes is not None:
             return self.instance_boxes
+        boxes = self._pixel_boxes
+        if not boxes[:, 2].all():
+            raise ValueError(f"instance {1 + np.argmin(boxes[:, 2])} must have a box or a pixel, got neither")
+        return boxes.astype(np.float64)
+
+    @property
+    def _pixel_boxes(self) -> NDArray[np.int64]:
+        """[x, y, width, height] around the pixels of each instance, 0 where it has none, shape (num_instances, 4)."""
         num_instances = len(self.instance_categories)
-        low, high = np.full((num_instances, 2), 2**31), np.zeros((num_instances, 2), dtype=int)
-        for layer in self.instance_layers:
-            for index, place in enumerate(ndimage.find_objects(layer, num_instances) if num_instances else ()):
+        low, high = np.full((num_instances, 2), 2**31), np.zeros((num_instances, 2), dtype=np.int64)
+        for layer in self.instance_layers if num_instances else ():
+            for index, place in enumerate(ndimage.find_objects(layer, num_instances)):
                 if place is not None:
                     rows, columns = place
                     low[index] = np.minimum(low[index], (columns.start, rows.start))
                     high[index] = np.maximum(high[index], (columns.stop, rows.stop))
-        if not high.all():
-            raise ValueError(f"instance {1 + np.argmin(high.all(axis=1))} must have a box or a pixel, got neither")
-        return np.concatenate([low, high - low], axis=1).astype(np.float64)
+        low = np.minimum(low, high)
+        return np.concatenate([low, high - low], axis=1)
 
     @property
     def counted(self) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ import numpy as np
 from autosimulate_pipeline.annotations import bop_files, checked_files
 from autosimulate_pipeline.annotations.bop_files import Pictures, Scene, find_pictures
 from autosimulate_pipeline.annotations.checked_files import is_name
-from autosimulate_pipeline.annotations.instance_layers import Layers, as_layers, layered
+from autosimulate_pipeline.annotations.instance_layers import Layers, as_layers, cropped, layered
 from autosimulate_pipeline.records import (
     MAX_LABELS,
     AnnotatedDataset,
@@ -135,7 +135,8 @@ def _annotated_image(
     if pictures.visible_masks is not None:
         masks = [checked_files.read_pixels(picture.path) > 0 for picture in pictures.visible_masks]
         left = [position for position, mask in enumerate(masks) if mask.any()]
-        layers = as_layers(layered((masks[position] for position in left), size, f"{scene.folder}: image {image_id}"))
+        crops = (cropped(masks[position]) for position in left)
+        layers = as_layers(layered(crops, size, f"{scene.folder}: image {image_id}"))
     full_masks = depth_mm = None
     if pictures.full_masks is not None:
         full_masks = np.zeros((len(left), *size), dtype=bool)

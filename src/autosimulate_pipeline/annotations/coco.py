@@ -26,10 +26,10 @@ from autosimulate_pipeline.annotations.coco_file import (
     read_coco_file,
 )
 from autosimulate_pipeline.annotations.coco_masks import annotation_box, annotation_mask
-from autosimulate_pipeline.annotations.instance_layers import as_layers, layered, num_contested
+from autosimulate_pipeline.annotations.instance_layers import Crop, as_layers, layered, num_contested
 from autosimulate_pipeline.annotations.notices import Notices
 from autosimulate_pipeline.annotations.photographs import Photographs
-from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Numbers, visible_instances
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, visible_instances
 
 CONTESTED = "{pixel belongs|pixels belong} to more than one instance: a segmentation takes the smaller one there"
 OTHERS = {
@@ -101,15 +101,17 @@ class CocoImages:
         masks = self._masks(annotations, size, shown)
         layers = layered(masks, size, f"{self.folder / ANNOTATIONS}: image {image.id}")
         self.notices.add(CONTESTED, num_contested(layers))
-        layers, visible = visible_instances(self._without_others(layers, shown))
-        shown = [shown[number - 1] for number in visible]
+        is_other = np.array([False, *(not self.numbers[each.category_id] for each in shown)])
+        if is_other.any():  # 0 for them, and for all that lies below one
+            layers, visible = visible_instances(np.where(np.logical_or.accumulate(is_other[layers]), 0, layers))
+            shown = [shown[number - 1] for number in visible]
         mask, below = as_layers(layers)
         categories = tuple(self.numbers[each.category_id] for each in shown)
         return AnnotatedImage(pixels, mask, categories, masks_below=below, is_crowd=_crowds(shown))
 
     def _masks(
         self, annotations: list[CocoAnnotation], size: tuple[int, int], shown: list[CocoAnnotation]
-    ) -> Iterator[NDArray[np.bool_]]:
+    ) -> Iterator[Crop]:
         """The masks that there are; their annotations are added to `shown`. All are looked at, wanted or not."""
         for annotation in annotations:
             mask = annotation_mask(annotation, size, self._where(annotation), self.notices)
@@ -117,11 +119,6 @@ class CocoImages:
             if mask is not None and is_wanted:
                 shown.append(annotation)
                 yield mask
-
-    def _without_others(self, layers: Numbers, shown: list[CocoAnnotation]) -> Numbers:
-        """The layers with 0 for instances of other categories, and for all that lies below one."""
-        is_other = np.array([False, *(not self.numbers[each.category_id] for each in shown)])
-        return np.where(np.logical_or.accumulate(is_other[layers]), 0, layers) if is_other.any() else layers
 
     def _where(self, annotation: CocoAnnotation) -> str:
         return f"{self.folder / ANNOTATIONS}: annotation {annotation.id}"

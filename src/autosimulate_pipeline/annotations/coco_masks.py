@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from autosimulate_pipeline.annotations.coco_file import CocoAnnotation, Rle
+from autosimulate_pipeline.annotations.instance_layers import Crop
 from autosimulate_pipeline.annotations.notices import Notices
-from autosimulate_pipeline.records import enclosing_box
 
 TOLERANCE = 2.0
 """Pixels by which labels may lie beyond the border, and boxes be off their masks: programs round, scale and count
@@ -21,6 +21,9 @@ CLIPPED_POLYGONS = "clipped {polygon|polygons} by at most {most} px"
 STRAYS = "left out {polygon|polygons} of fewer than 3 corners beside whole ones"
 SPECKS = "left out {annotation|annotations} whose polygons cover no pixel"
 SHARP = "took the box around the mask of {annotation|annotations} whose bbox differs from it by at most {most} px"
+
+Box = tuple[float, float, float, float]
+"""x, y, width and height, in pixels."""
 
 _MAX_DIGITS = 6  # of COCO's text for a number: 30 bits are more than any image has pixels
 
@@ -33,9 +36,10 @@ def annotation_box(
     Raises:
         ValueError: beginning with `where`, if it has no area or sticks out of the image by more than `TOLERANCE`.
     """
-    bbox: tuple[float, ...] | None = annotation.bbox
+    bbox: Box | None = annotation.bbox
     if bbox is None and isinstance(annotation.segmentation, Rle):
-        bbox = enclosing_box(_decoded(annotation.segmentation, size, where))
+        rle = {"size": list(size), "counts": _checked_runs(annotation.segmentation, size, where)}
+        bbox = tuple(coco_mask.toBbox(coco_mask.frPyObjects(rle, *size)).tolist())
     elif bbox is None:
         corners = [polygon for polygon, _ in _polygons(annotation, size, where, notices)]
         bbox = _around(np.concatenate(corners))
@@ -54,9 +58,7 @@ def annotation_box(
     return np.concatenate([clipped[0], clipped[1] - clipped[0]])
 
 
-def annotation_mask(
-    annotation: CocoAnnotation, size: tuple[int, int], where: str, notices: Notices
-) -> NDArray[np.bool_] | None:
+def annotation_mask(annotation: CocoAnnotation, size: tuple[int, int], where: str, notices: Notices) -> Crop | None:
     """The pixels of an annotation that has a segmentation, in an image of `size`, (height, width).
 
     None: its polygons are so small that they cover no pixel.
@@ -64,32 +66,32 @@ def annotation_mask(
     Raises:
         ValueError: beginning with `where`, if it does not fit into the image, is empty, or has another box than given.
     """
-    if isinstance(annotation.segmentation, Rle):
-        mask = _decoded(annotation.segmentation, size, where)
-        if not mask.any():
-            raise ValueError(f"{where}: segmentation must cover at least one pixel, got none")
-        extents: list[tuple[float, ...]] = [enclosing_box(mask)]
+    segmentation = annotation.segmentation
+    if isinstance(segmentation, Rle):
+        runs = _checked_runs(segmentation, size, where)
+        extents: list[Box] = []
     else:
-        height, width = size
         polygons = _polygons(annotation, size, where, notices)
-        rles = coco_mask.frPyObjects([clipped.ravel().tolist() for _, clipped in polygons], height, width)
-        mask = coco_mask.decode(coco_mask.merge(rles)).astype(bool)
-        if not mask.any():
-            notices.add(SPECKS)
-            return None
-        extents = [_around(np.concatenate([corners for corners, _ in polygons])), enclosing_box(mask)]
-        extents.append(_around(np.concatenate([np.reshape(each, (-1, 2)) for each in annotation.segmentation or []])))
-    if annotation.bbox is None:
-        return mask
-    distances = [float(np.abs(np.subtract(extent, annotation.bbox)).max()) for extent in extents]
-    if min(distances) > TOLERANCE:
-        raise ValueError(
-            f"{where}: bbox must enclose the segmentation, {[round(side, 2) for side in extents[0]]}, "
-            f"got {list(annotation.bbox)}"
-        )
-    off = float(np.abs(np.subtract(enclosing_box(mask), annotation.bbox)).max())
-    if off > TOLERANCE:
-        notices.add(SHARP, amount=off)
+        rle = coco_mask.merge(coco_mask.frPyObjects([clipped.ravel().tolist() for _, clipped in polygons], *size))
+        runs = _run_lengths(rle["counts"].decode(), where)
+        whole = [corners for corners, _ in polygons]
+        strays = [np.reshape(numbers, (-1, 2)) for numbers in segmentation or []]
+        extents = [_around(np.concatenate(corners)) for corners in (whole, strays)]
+    mask = _cropped(runs, size[0])
+    if mask is None:
+        if not extents:
+            raise ValueError(f"{where}: segmentation must cover at least one pixel, got none")
+        notices.add(SPECKS)
+        return None
+    rows, columns = mask.place
+    extents.append((columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start))
+    if annotation.bbox is not None:
+        off = [float(np.abs(np.subtract(extent, annotation.bbox)).max()) for extent in extents]
+        if min(off) > TOLERANCE:
+            wanted, got = [round(side, 2) for side in extents[0]], list(annotation.bbox)
+            raise ValueError(f"{where}: bbox must enclose the segmentation, {wanted}, got {got}")
+        if off[-1] > TOLERANCE:
+            notices.add(SHARP, amount=off[-1])
     return mask
 
 
@@ -128,22 +130,38 @@ def _polygons(
     return polygons
 
 
-def _around(corners: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def _around(corners: NDArray[np.float64]) -> Box:
     """[x, y, width, height] around points, shape (num_points, 2)."""
     (x, y), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
     return x, y, right - x, bottom - y
 
 
-def _decoded(rle: Rle, size: tuple[int, int], where: str) -> NDArray[np.bool_]:
+def _checked_runs(rle: Rle, size: tuple[int, int], where: str) -> list[int]:
+    """Lengths of the runs of 0, 1, 0, … down the columns; they fill the image."""
     height, width = size
     if rle.size != size:
         raise ValueError(f"{where}: segmentation.size must be the image's [{height}, {width}], got {list(rle.size)}")
     runs = _run_lengths(rle.counts, where) if isinstance(rle.counts, str) else rle.counts
-    # pycocotools would fill up a mask that is too short with whatever lies in memory.
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         total = reprlib.repr(sum(runs))
         raise ValueError(f"{where}: run lengths must be at least 0 and sum to {height * width}, got {total}")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
+    return runs
+
+
+def _cropped(runs: list[int], height: int) -> Crop | None:
+    """The mask of these run lengths, only as many columns of it made as have pixels; None: there are no pixels."""
+    ends = np.cumsum(runs)
+    inside = np.arange(len(runs)) % 2 == 1
+    shown = np.flatnonzero(inside & (np.array(runs) > 0))
+    if not len(shown):
+        return None
+    first = int(ends[shown[0]] - runs[shown[0]]) // height
+    last = int(ends[shown[-1]] - 1) // height
+    lengths = np.diff(np.clip(ends, first * height, (last + 1) * height), prepend=first * height)
+    columns = np.repeat(inside, lengths).reshape(-1, height).T
+    rows = np.flatnonzero(columns.any(axis=1))
+    place = slice(int(rows[0]), int(rows[-1]) + 1)
+    return Crop((place, slice(first, last + 1)), columns[place].copy())
 
 
 def _run_lengths(text: str, where: str) -> list[int]:

@@ -89,7 +89,7 @@ def write_coco(dataset: AnnotatedDataset, folder: Path) -> None:
 
 def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
     """The mask as COCO's compressed run lengths, of which JSON can be made."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    rle = coco_mask.encode(np.asfortranarray(mask).view(np.uint8))
     return {"size": list(mask.shape), "counts": rle["counts"].decode("ascii")}
 
 

@@ -26,13 +26,28 @@ class Layers(NamedTuple):
     masks_below: Numbers | None
 
 
-def layered(masks: Iterable[NDArray[np.bool_]], size: tuple[int, ...], where: str) -> Numbers:
+class Crop(NamedTuple):
+    """A mask within the box around its pixels; `place` is that box as rows and columns of the image."""
+
+    place: tuple[slice, slice]
+    pixels: NDArray[np.bool_]
+
+
+def cropped(mask: NDArray[np.bool_]) -> Crop:
+    """The part of a mask that has pixels, of which there must be one."""
+    x, y, width, height = enclosing_box(mask)
+    place = (slice(y, y + height), slice(x, x + width))
+    return Crop(place, mask[place].copy())
+
+
+def layered(masks: Iterable[Crop], size: tuple[int, ...], where: str) -> Numbers:
     """The masks, numbered from 1, as layers of shape (num_layers, height, width), the uppermost first.
 
     At each pixel the layers hold the instances that it belongs to, from the smallest to the largest, and then 0.
 
     Args:
-        masks: each of shape `size`, (height, width), with one pixel at least.
+        masks: each with one pixel at least.
+        size: height and width of the image.
 
     Raises:
         ValueError: beginning with `where`, if they are more than `MAX_INSTANCES`, or take more than `MAX_BYTES`.
@@ -40,10 +55,8 @@ def layered(masks: Iterable[NDArray[np.bool_]], size: tuple[int, ...], where: st
     crops = []
     num_bytes = 0
     for mask in masks:
-        x, y, width, height = enclosing_box(mask)
-        place = (slice(y, y + height), slice(x, x + width))
-        crops.append((place, mask[place].copy()))
-        num_bytes += width * height
+        crops.append(mask)
+        num_bytes += mask.pixels.size
         if num_bytes > MAX_BYTES:
             raise ValueError(f"{where}: masks must have at most {MAX_BYTES:,} pixels within their boxes, got more")
     if len(crops) > MAX_INSTANCES:

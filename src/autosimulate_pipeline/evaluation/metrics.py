@@ -150,7 +150,7 @@ def _mask_annotations(
             "image_id": image_id,
             "category_id": category,
             "iscrowd": 0,
-            "segmentation": coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)),
+            "segmentation": coco_mask.encode(np.asfortranarray(mask).view(np.uint8)),
             "area": np.count_nonzero(mask),
         }
         for category, mask in zip(categories, masks, strict=True)
