@@ -8,6 +8,8 @@ them, `annotations.json` beside `images/`.
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -278,3 +280,16 @@ def instance_set(folder: Path) -> None:
     content = json.loads(path.read_text())
     content["annotations"][3] |= {"iscrowd": 1, "segmentation": run_lengths(heap)}
     path.write_text(json.dumps(content))
+
+
+def png_of_16_bits(pixels: NDArray[np.uint16]) -> bytes:
+    """A PNG of 16 bits a channel, which Pillow cannot write; pixels of shape (height, width, channels)."""
+    height, width, channels = pixels.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

@@ -22,6 +22,7 @@ from autosimulate_pipeline.annotations import checked_files, read_bop, read_obje
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Geometry
 from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED
 from bad_inputs import link_out, png_header
+from exports import png_of_16_bits
 
 LMO = Path(os.environ.get("AUTOSIMULATE_LMO", Path(__file__).parents[1] / "data" / "01_raw" / "lmo"))
 needs_lmo = pytest.mark.skipif(
@@ -460,6 +461,10 @@ MALFORMED = {
     "a photograph of depths": (
         replace_file("rgb/000000.png", Image.new("I;16", (31, 20))),
         "rgb/000000.png must be of",
+    ),
+    "a photograph of 16 bits": (
+        replace_file("rgb/000000.png", png_of_16_bits(np.zeros((20, 31, 3), dtype=np.uint16))),
+        "rgb/000000.png must have 8 bits a channel, got 16",
     ),
     "a photograph outside": (link_out("000000/rgb/000000.png"), "rgb/000000.png must stay inside"),
     "a mask folder outside": (link_out("000000/mask_visib"), "mask_visib/000000_000000.png must stay inside"),

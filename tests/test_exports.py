@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import struct
 import subprocess
 import sys
-import zlib
 from collections import Counter
 
 import numpy as np
@@ -246,19 +244,6 @@ def test_of_an_external_simulators_masks_the_higher_id_is_in_front(tmp_path):
 # Photographs
 
 
-def png_of_16_bits(pixels):
-    """A PNG of 16 bits a channel, which Pillow cannot write; pixels of shape (height, width, channels)."""
-    height, width, channels = pixels.shape
-    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
-
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
 def with_first_picture(folder, content):
     exports.roboflow(folder)
     next((folder / "images").glob("photo-0*")).write_bytes(content)
@@ -273,7 +258,7 @@ def test_photographs_of_16_bits_are_scaled_by_what_their_values_reach(tmp_path, 
     pixels = np.broadcast_to(shades[None, :, None], (exports.HEIGHT, exports.WIDTH, channels)).copy()
     if channels in (2, 4):
         pixels[..., -1] = 65535
-    folder = with_first_picture(tmp_path / "export", png_of_16_bits(pixels))
+    folder = with_first_picture(tmp_path / "export", exports.png_of_16_bits(pixels))
     dataset, said = read_as_a_run(folder, TOY, caplog)
     wanted = np.rint(shades * (255 / full)).astype(np.uint8)
     for channel in range(3):

@@ -19,7 +19,7 @@ _DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras fill of the 16 that a file has."""
 
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_PNG_BITS_AT = 24  # bits a channel, in the header chunk; Pillow says nothing of them
+_PNG_BITS_AT = 24  # bits a channel, in the header chunk
 
 
 class Photographs:
@@ -44,7 +44,7 @@ class Photographs:
         pixels = None
         stored = read_header(path).size
         if sorted(stored) == sorted(size):  # which side is which, only the pixels tell
-            pixels = self._shallow(path) if _has_16_bits(path) else read_pixels(path, "RGBA", turned=True)
+            pixels = self._shallow(path) if has_16_bits(path) else read_pixels(path, "RGBA", turned=True)
         height, width = stored[::-1] if pixels is None else pixels.shape[:2]
         if pixels is None or (width, height) != size:
             raise ValueError(f"{path} must be {size[0]}x{size[1]} as in annotations.json, got {width}x{height}")
@@ -76,13 +76,14 @@ class Photographs:
         """The largest colour of the folder's images of 16 bits; alpha is none."""
         largest = 0
         for path in self._paths:
-            if _has_16_bits(path):
+            if has_16_bits(path):
                 pixels = _read_16_bits(path)
                 largest = max(largest, int(pixels[..., : pixels.shape[2] - (pixels.shape[2] in (2, 4))].max()))
         return largest
 
 
-def _has_16_bits(path: Path) -> bool:
+def has_16_bits(path: Path) -> bool:
+    """Whether it is a PNG of 16 bits a channel; Pillow keeps the upper 8 of RGB, and says nothing of it."""
     with path.open("rb") as file:
         start = file.read(_PNG_BITS_AT + 1)
     return start.startswith(_PNG_START) and start[_PNG_BITS_AT:] == b"\x10"
