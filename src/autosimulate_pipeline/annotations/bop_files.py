@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from autosimulate_pipeline.annotations.checked_files import Name, check_file, read_header, read_json
+from autosimulate_pipeline.annotations.photographs import has_16_bits
 
 SCENE_GT = "scene_gt.json"
 SCENE_GT_INFO = "scene_gt_info.json"
@@ -155,6 +156,8 @@ def find_pictures(scene: Scene, image_id: int, entries: Collection[int]) -> Pict
     if not png.is_file() and not jpg.is_file():
         raise FileNotFoundError(f"{png} (or .jpg) is missing: {SCENE_GT} lists image {image_id}")
     photograph = _picture(scene.root, png if png.is_file() else jpg, _PHOTOGRAPH_MODES)
+    if has_16_bits(photograph.path):
+        raise ValueError(f"{photograph.path} must have 8 bits a channel, got 16")
 
     def of_folder(name: str, suffixes: Collection[str], modes: tuple[str, ...]) -> list[Picture] | None:
         if not (scene.folder / name).is_dir():

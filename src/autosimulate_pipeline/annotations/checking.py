@@ -1,14 +1,12 @@
 """Whether a dataset's folder is what its format's publisher says: COCO, YOLO or BOP.
 
-COCO is opened by pycocotools too, once our own reader has found nothing in it that pycocotools could stumble over. YOLO
-is held against Ultralytics' documentation of detection datasets (see yolo_writing.py), BOP against bop_toolkit's (see
-bop.py). Images are decoded; of BOP's many masks only the headers are read.
+COCO is read as a run reads it. YOLO is held against Ultralytics' documentation of detection datasets (see
+yolo_writing.py), BOP against bop_toolkit's (see bop.py). Images are decoded; of BOP's many masks only the headers are
+read.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 import reprlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -17,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pycocotools.coco import COCO
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from autosimulate_pipeline.annotations import bop_files
@@ -29,32 +26,16 @@ from autosimulate_pipeline.annotations.checked_files import (
     read_pixels,
     read_text,
 )
-from autosimulate_pipeline.annotations.coco import (
-    ANNOTATIONS,
-    CocoAnnotation,
-    CocoFile,
-    CocoImage,
-    annotations_by_image,
-    instance_mask,
-    read_coco_image,
-)
+from autosimulate_pipeline.annotations.coco import open_coco
+from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS
 from autosimulate_pipeline.annotations.labelled_folder import is_bop
+from autosimulate_pipeline.annotations.notices import Notices
 from autosimulate_pipeline.annotations.training_sets import SPLITS
 from autosimulate_pipeline.annotations.yolo_writing import DATA
 
 _TOLERANCE = 1e-5  # of shares written with six digits
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 _MAX_YAML_BYTES, _MAX_LABEL_BYTES = 200_000, 10_000_000  # YAML is slow to read
-
-
-class _CocoAnnotation(CocoAnnotation):
-    model_config = ConfigDict(strict=True)
-
-    area: float
-
-
-class _CocoFile(CocoFile):
-    annotations: list[_CocoAnnotation]  # type: ignore[assignment]  # a list of what CocoFile wants, and not changed
 
 
 class _YoloData(BaseModel):
@@ -86,16 +67,21 @@ class _BopCamera(BaseModel):
     width: int
 
 
-_COCO_FILE, _BOP_CAMERA = TypeAdapter(_CocoFile), TypeAdapter(_BopCamera)
+_BOP_CAMERA = TypeAdapter(_BopCamera)
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder holds: images by split, and instances by category and split."""
+    """What a folder holds: images by split, and instances by category and split.
+
+    Attributes:
+        notices: what was read with tolerance, a line a kind.
+    """
 
     format: str
     images: dict[str, int]
     instances: dict[str, dict[str, int]]
+    notices: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         splits = ", ".join(f"{split} {count}" for split, count in self.images.items())
@@ -103,7 +89,7 @@ class Contents:
         for category, counts in self.instances.items():
             by_split = ", ".join(f"{split} {count}" for split, count in counts.items())
             lines.append(f"  {category}: {sum(counts.values())} instances ({by_split})")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"note: {line}" for line in self.notices)])
 
 
 def check_dataset(folder: Path) -> Contents:
@@ -112,6 +98,7 @@ def check_dataset(folder: Path) -> Contents:
     Raises:
         FileNotFoundError, ValueError: at the first thing that breaks the format's rules, naming the file, in one line.
     """
+    notices = Notices()
     if (folder / DATA).is_file():
         name, splits = "yolo", _check_yolo(folder)
     elif is_bop(folder):
@@ -121,9 +108,9 @@ def check_dataset(folder: Path) -> Contents:
         scenes = {split: sorted((folder / f"{split}_pbr").iterdir()) for split in SPLITS}
         name, splits = "bop", {split: _check_scenes(scenes[split], folder) for split in SPLITS}
     elif (folder / SPLITS[0] / ANNOTATIONS).is_file():
-        name, splits = "coco", {split: _check_coco(folder / split) for split in SPLITS}
+        name, splits = "coco", {split: _check_coco(folder / split, notices, True) for split in SPLITS}
     elif (folder / ANNOTATIONS).is_file():
-        name, splits = "coco", {folder.name: _check_coco(folder)}
+        name, splits = "coco", {folder.name: _check_coco(folder, notices, False)}
     else:
         wanted = f"{ANNOTATIONS} or {SPLITS[0]}/{ANNOTATIONS} (COCO), {DATA} (YOLO), scene_gt.json or train_pbr/ (BOP)"
         raise FileNotFoundError(f"{folder} must hold {wanted}, got none of these")
@@ -132,6 +119,7 @@ def check_dataset(folder: Path) -> Contents:
         name,
         {split: num_images for split, (num_images, _) in splits.items()},
         {category: {split: counts[category] for split, (_, counts) in splits.items()} for category in categories},
+        notices.lines,
     )
 
 
@@ -139,40 +127,13 @@ _Split = tuple[int, "Counter[str]"]
 """Number of images, and of instances by category; every category of the folder is in it."""
 
 
-def _check_coco(folder: Path) -> _Split:
-    path = folder / ANNOTATIONS
-    content = read_json(path, folder, _COCO_FILE)
-    annotations_by_image(content, path)  # refuses what a run does
-    names = {category.id: category.name for category in content.categories}
-    name, count = Counter(names.values()).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{path}: names of categories must differ, got {name!r} twice")
-    images = {image.id: image for image in content.images}
-    for image in content.images:
-        read_coco_image(folder, image)
-    pycoco = COCO()
-    pycoco.dataset = content.model_dump()
-    with contextlib.redirect_stdout(io.StringIO()):  # it says that it is counting
-        pycoco.createIndex()
-    counts = Counter(dict.fromkeys(names.values(), 0))
-    for annotation in content.annotations:
-        _check_coco_annotation(annotation, images[annotation.image_id], pycoco, f"{path}: annotation {annotation.id}")
-        counts[names[annotation.category_id]] += 1
-    return len(images), counts
-
-
-def _check_coco_annotation(annotation: _CocoAnnotation, image: CocoImage, pycoco: COCO, where: str) -> None:
-    x, y, width, height = annotation.bbox
-    if not (width > 0 and height > 0 and annotation.area > 0):
-        got = f"{width:g}, {height:g}, {annotation.area:g}"
-        raise ValueError(f"{where}: width, height and area must be above 0, got {got}")
-    if min(x, y) < 0 or x + width > image.width or y + height > image.height:
-        box = list(annotation.bbox)
-        raise ValueError(f"{where}: bbox must stay inside {image.width}x{image.height}, got {box}")
-    if annotation.segmentation:
-        mask = instance_mask(annotation, (image.height, image.width), where)
-        if (pycoco.annToMask(pycoco.anns[annotation.id]) != mask).any():
-            raise ValueError(f"{where}: segmentation must be what pycocotools reads in it, got another mask")
+def _check_coco(folder: Path, notices: Notices, allow_empty: bool) -> _Split:
+    images = open_coco(folder, allow_empty=allow_empty, notices=notices)
+    num_images, counts = 0, Counter(dict.fromkeys(images.categories, 0))
+    for image in images:
+        num_images += 1
+        counts.update(images.categories[category - 1] for category in image.counted_categories)
+    return num_images, counts
 
 
 def _check_yolo(folder: Path) -> dict[str, _Split]:

@@ -2,32 +2,48 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-from collections import Counter
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from autosimulate_pipeline.annotations.bop import bop_image_files, read_bop
 from autosimulate_pipeline.annotations.bop_files import OBJECTS, SCENE_GT, read_objects
-from autosimulate_pipeline.annotations.coco import coco_annotation_without_mask, coco_image_files, read_coco
+from autosimulate_pipeline.annotations.coco import (
+    OtherCategories,
+    coco_annotation_without_mask,
+    coco_image_files,
+    open_coco,
+)
 from autosimulate_pipeline.records import AnnotatedDataset
+
+logger = logging.getLogger(__name__)
 
 
 def read_labelled_folder(
-    folder: Path, categories: tuple[str, ...], object_ids: Sequence[int] | None = None
+    folder: Path,
+    categories: tuple[str, ...],
+    object_ids: Sequence[int] | None = None,
+    others: OtherCategories = "left_out",
 ) -> AnnotatedDataset:
     """The folder's images with labels of these categories, which go by name.
 
-    A COCO folder may list other categories, but have no instance of them. A BOP scene has its objects' names in
-    `objects.json`; where that is missing they are `object_ids`, one for each category. Its other objects are left out.
+    A BOP scene has its objects' names in `objects.json`; where that is missing they are `object_ids`, one for each
+    category. Its other objects are left out. What of a COCO folder is read with tolerance is logged, a line a kind.
+
+    Args:
+        others: what becomes of a COCO folder's instances of other categories.
 
     Raises:
         FileNotFoundError: if the folder or a file of it is missing.
         ValueError: if something in it is wrong, named in one line.
     """
     if not is_bop(folder):
-        return _with_categories(read_coco(folder), categories, folder)
+        images = open_coco(folder, categories, others=others)
+        dataset = AnnotatedDataset(categories, tuple(images))
+        for line in images.notices.lines:
+            logger.warning("%s: %s", folder, line)
+        return dataset
     if (folder / OBJECTS).is_file():
         ids = {name: object_id for object_id, name in read_objects(folder).items()}
         if missing := set(categories) - ids.keys():
@@ -70,23 +86,6 @@ def check_disjoint(
 def is_bop(folder: Path) -> bool:
     """Whether the folder is a BOP scene or holds one; otherwise it should be a COCO folder."""
     return (folder / SCENE_GT).is_file() or any(folder.glob(f"[0-9]*/{SCENE_GT}"))
-
-
-def _with_categories(dataset: AnnotatedDataset, categories: tuple[str, ...], folder: Path) -> AnnotatedDataset:
-    """The dataset with its labels counted in these categories, by their names."""
-    name, count = Counter(dataset.categories).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{folder}: names of categories must differ, got {name!r} twice")
-    numbered = enumerate(dataset.categories, start=1)
-    number = {index: categories.index(name) + 1 for index, name in numbered if name in categories}
-    for index in sorted({index for image in dataset.images for index in image.instance_categories} - number.keys()):
-        wanted, got = ", ".join(categories), dataset.categories[index - 1]
-        raise ValueError(f"{folder}: labelled categories must be the simulator's, {wanted}, got {got!r}")
-    images = tuple(
-        dataclasses.replace(image, instance_categories=tuple(number[index] for index in image.instance_categories))
-        for image in dataset.images
-    )
-    return AnnotatedDataset(categories, images)
 
 
 def _files_by_pixels(dataset: AnnotatedDataset, folder: Path) -> dict[bytes, Path]:
