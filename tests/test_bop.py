@@ -458,8 +458,6 @@ MALFORMED = {
         replace_file("rgb/000000.png", Image.new("I;16", (31, 20))),
         "rgb/000000.png must be of",
     ),
-    "a photograph outside": (link_out("000000/rgb/000000.png"), "rgb/000000.png must stay inside"),
-    "a mask folder outside": (link_out("000000/mask_visib"), "mask_visib/000000_000000.png must stay inside"),
     "JSON outside": (link_out("000000/scene_camera.json"), "scene_camera.json must stay inside"),
 }
 

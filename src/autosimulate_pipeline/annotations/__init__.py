@@ -7,6 +7,7 @@ from autosimulate_pipeline.annotations.coco import read_coco
 from autosimulate_pipeline.annotations.coco_writing import write_coco
 from autosimulate_pipeline.annotations.labelled_folder import (
     check_disjoint,
+    check_no_links,
     lack_of_masks,
     read_labelled_folder,
     unlabelled_categories,
@@ -14,6 +15,7 @@ from autosimulate_pipeline.annotations.labelled_folder import (
 
 __all__ = [
     "check_disjoint",
+    "check_no_links",
     "lack_of_masks",
     "read_bop",
     "read_coco",

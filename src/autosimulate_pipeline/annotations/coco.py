@@ -19,11 +19,11 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 from autosimulate_pipeline.annotations.checked_files import (
     MAX_SIDE,
     Name,
-    check_file,
     read_header,
     read_json,
     read_pixels,
 )
+from autosimulate_pipeline.annotations.photograph_files import find_photograph
 from autosimulate_pipeline.records import (
     MAX_LABELS,
     AnnotatedDataset,
@@ -123,7 +123,7 @@ def read_coco(folder: Path, *, allow_empty: bool = False) -> AnnotatedDataset:
 def coco_image_files(folder: Path) -> list[Path]:
     """The image files of a COCO folder in the order in which `read_coco` has their images; errors as there."""
     images = sorted(read_coco_file(folder).images, key=lambda image: image.id)
-    return [folder / IMAGES / image.file_name for image in images]
+    return [find_photograph(folder / IMAGES, image.file_name, folder) for image in images]
 
 
 def coco_annotation_without_mask(folder: Path) -> int | None:
@@ -182,14 +182,14 @@ def read_coco_file(folder: Path) -> CocoFile:
 
 
 def read_coco_image(folder: Path, image: CocoImage) -> NDArray[np.uint8]:
-    """The pixels, sRGB, shape (height, width, 3), turned as EXIF says; of a file in the folder, links followed.
+    """The pixels, sRGB, shape (height, width, 3), turned as EXIF says; of a file or link in the folder.
 
     Raises:
         FileNotFoundError: if the file is missing.
         ValueError: if it is elsewhere, no PNG or JPEG, of more than 8 bits, or of another size than announced.
     """
-    path, announced = folder / IMAGES / image.file_name, (image.width, image.height)
-    check_file(path, folder, f": {ANNOTATIONS} names it for image {image.id}")
+    missing, announced = f": {ANNOTATIONS} names it for image {image.id}", (image.width, image.height)
+    path = find_photograph(folder / IMAGES, image.file_name, folder, missing)
     header = read_header(path)
     if header.mode.startswith(("I", "F")):  # Pillow would make all that is above 255 white
         raise ValueError(f"{path} must have 8 bits a channel, got Pillow's mode {header.mode}")
