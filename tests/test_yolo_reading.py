@@ -79,9 +79,9 @@ def test_a_photograph_without_labels_is_background_and_what_is_no_label_is_skipp
     assert contents.images == {"train": 2, "val": 2}
     assert contents.instances == {"triangle": {"train": 0, "val": 0}, "disc": {"train": 1, "val": 1}}
     told = (
-        "1 photographs without a label file are background",
-        "skipped 4 files that are neither photographs nor labels: .DS_Store, classes.txt, ._1.jpg, …",
-        "skipped 2 lines that repeat another one of their label file",
+        "took 1 photograph without a label file for background",
+        "skipped 4 files that are no photographs or labels: .DS_Store, classes.txt, ._1.jpg, …",
+        "skipped 2 lines of label files that repeat another",
         "skipped 4 blank lines of label files",
     )
     assert sorted(contents.notices) == sorted(told)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+
+_COUNTED = re.compile(r"\{([^{}|]*)\|([^{}|]*)\}")
 
 
 class Notices:
@@ -13,10 +16,10 @@ class Notices:
         self._most: dict[str, float] = {}
 
     def add(self, words: str, count: int = 1, amount: float = 0.0) -> None:
-        """Counts one more of a kind.
+        """Counts more of a kind.
 
         Args:
-            words: of the kind, with {} for the count, and {most} where the largest amount is said.
+            words: of the kind, with {box|boxes} for the count and what is counted, and {most} for the largest amount.
             amount: how much it was this time.
         """
         if count:
@@ -25,9 +28,10 @@ class Notices:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """A sentence for each kind, in the order in which they first came up."""
+        """A line for each kind, in the order in which they first came up."""
         return tuple(self._line(words, count) for words, count in self._counts.items())
 
     def _line(self, words: str, count: int) -> str:
-        most = self._most[words]  # not by str.format: names in the words may have braces
-        return words.replace("{}", f"{count:,}", 1).replace("{most}", f"{most:.2g}" if most < 100 else f"{most:.0f}", 1)
+        most = self._most[words]
+        line = _COUNTED.sub(lambda nouns: f"{count:,} {nouns[1 if count == 1 else 2]}", words, count=1)
+        return line.replace("{most}", f"{most:.2g}" if most < 100 else f"{most:.0f}", 1)

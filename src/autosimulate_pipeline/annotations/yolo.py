@@ -67,9 +67,9 @@ class _Data(BaseModel):
         return dict(enumerate(names)) if isinstance(names, list) else names
 
 
-UNLABELLED = "{} photographs without a label file are background"
-SKIPPED = "skipped {} files that are neither photographs nor labels: "
-OTHERS = "left out {} boxes of classes that the simulator lacks: "
+UNLABELLED = "took {photograph|photographs} without a label file for background"
+SKIPPED = "skipped {file|files} that are no photographs or labels: "
+OTHERS = "left out {box|boxes} of classes that the simulator lacks: "
 
 
 @dataclass(frozen=True, eq=False)

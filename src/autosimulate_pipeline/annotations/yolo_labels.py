@@ -17,9 +17,9 @@ TOLERANCE = 2.0
 _ROUNDING = 1e-5  # of shares written with six digits
 _MAX_BYTES = 10_000_000
 
-BLANK = "skipped {} blank lines of label files"
-REPEATED = "skipped {} lines that repeat another one of their label file"
-CLIPPED = "clipped {} boxes by at most {most} px"
+BLANK = "skipped {blank line|blank lines} of label files"
+REPEATED = "skipped {line|lines} of label files that repeat another"
+CLIPPED = "clipped {box|boxes} by at most {most} px"
 
 
 def read_labels(
