@@ -248,13 +248,21 @@ COCO: dict[str, tuple[Edit, str]] = {
         in_json("annotations.json", lambda values: values["categories"][0].update(name="cube\n\x1b[2J")),
         "categories.0.name: must be 1 to 255 characters without line breaks",
     ),
-    "a crowd": (annotation("iscrowd", 1), "annotation 1: iscrowd must be 0 (crowd regions have no instances), got 1"),
-    "a real crowd": (
+    "a crowd by another number": (annotation("iscrowd", 7), "annotations.0.iscrowd: Input should be a valid boolean"),
+    "ids twice": (
+        in_json("annotations.json", lambda values: values["annotations"].extend(values["annotations"])),
+        "annotations.json: annotation ids must differ, got 2 of them more than once: 1, 2",
+    ),
+    "a segmentation that is text": (
+        annotation("segmentation", "0 0 1 1"),
+        "annotations.0.segmentation: must be polygons, lists of numbers [x1, y1, x2, y2, …], or run lengths",
+    ),
+    "shares of the image": (
         in_json(
             "annotations.json",
-            lambda values: values.update(annotations=[{**values["annotations"][0], "id": k} for k in range(256)]),
+            lambda values: [one.update(bbox=[0.1, 0.2, 0.3, 0.4], segmentation=[]) for one in values["annotations"]],
         ),
-        "image 1 must have at most 255 annotations, got 256",
+        "annotations.json: bbox must be in pixels, but all 2 lie within [0, 1] as shares of the image do",
     ),
     "no category": (
         in_json("annotations.json", lambda values: values["categories"].clear()),
@@ -272,10 +280,6 @@ COCO: dict[str, tuple[Edit, str]] = {
     "an outline without end": (annotation("segmentation", [ZIGZAG]), "a polygon's outline must be at most 2480 pixels"),
     "a bomb": (content("images/000000.png", png_header(60000, 60000)), "000000.png must be a PNG or JPEG image"),
     "a large image": (content("images/000000.png", png_header(13000, 13000)), "000000.png must be at most 8192 px"),
-    "an image of 16 bits": (
-        lambda folder: Image.new("I;16", (31, 20)).save(folder / "images/000000.png"),
-        "000000.png must have 8 bits a channel, got Pillow's mode I;16",
-    ),
     "an image cut off": (content("images/000000.png", png_header(31, 20)), "000000.png must be a PNG or JPEG image"),
     "a GIF": (
         lambda folder: Image.new("P", (31, 20)).save(folder / "images/000000.png", format="GIF"),

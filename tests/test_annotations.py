@@ -102,7 +102,7 @@ def test_polygons_sparse_ids_and_jpeg_are_read(tmp_path):
     np.testing.assert_array_equal(dataset.images[0].instance_mask, expected)
 
 
-def test_the_later_of_two_overlapping_instances_wins_and_a_covered_one_is_dropped(tmp_path):
+def test_overlapping_instances_keep_their_masks_and_the_smaller_lies_on_the_larger(tmp_path):
     def runs(top, bottom):  # rows top to bottom of all 12 columns, uncompressed, in column order
         return {
             "size": [10, 12],
@@ -110,9 +110,16 @@ def test_the_later_of_two_overlapping_instances_wins_and_a_covered_one_is_droppe
         }
 
     segmentations = [(runs(0, 4), [0, 0, 12, 4]), (runs(2, 3), [0, 2, 12, 1]), (runs(2, 6), [0, 2, 12, 4])]
-    image = read_coco(own_folder(tmp_path / "own", segmentations, [7, 7, 90])).images[0]
-    assert image.instance_categories == (1, 2)
-    assert image.instance_mask[:, 0].tolist() == [1, 1, 2, 2, 2, 2, 0, 0, 0, 0]
+    folder = own_folder(tmp_path / "own", segmentations, [7, 7, 90])
+    dataset = read_coco(folder)
+    write_coco(dataset, tmp_path / "again")
+    for image in (dataset.images[0], read_coco(tmp_path / "again").images[0]):
+        assert image.instance_categories == (1, 1, 2)
+        assert image.instance_mask[:, 0].tolist() == [1, 1, 2, 3, 3, 3, 0, 0, 0, 0]  # of equal ones the later is above
+        assert image.masks_below[:, :, 0].tolist() == [[0, 0, 3, 1] + [0] * 6, [0, 0, 1, 0] + [0] * 6]
+        rows = [mask[:, 0].nonzero()[0].tolist() for mask in image.instance_masks]
+        assert rows == [[0, 1, 2, 3], [2], [2, 3, 4, 5]]
+        assert image.boxes.tolist() == [[0, 0, 12, 4], [0, 2, 12, 1], [0, 2, 12, 4]]
 
 
 def set_in(kind, key, value):
@@ -128,14 +135,17 @@ MALFORMED = {
     "another mask size": (set_in("annotations", "segmentation", {"size": [3, 3], "counts": [9]}), r"\[20, 31\]"),
     "a mask too short": (set_in("annotations", "segmentation", {"size": [20, 31], "counts": [3, 3]}), "620"),
     "a negative run": (set_in("annotations", "segmentation", {"size": [20, 31], "counts": [700, -80]}), "at least 0"),
-    "counts that are no RLE": (set_in("annotations", "segmentation", {"size": [20, 31], "counts": "~~"}), "pattern"),
+    "counts that are no RLE": (set_in("annotations", "segmentation", {"size": [20, 31], "counts": "~~"}), "got '~'"),
+    "counts cut off": (
+        set_in("annotations", "segmentation", {"size": [20, 31], "counts": "oo"}),
+        "a text that is cut off",
+    ),
     "an empty mask": (set_in("annotations", "segmentation", {"size": [20, 31], "counts": [620]}), "one pixel"),
     "an odd polygon": (set_in("annotations", "segmentation", [[1, 1, 5, 1, 5]]), "3 corners"),
     "a polygon outside": (set_in("annotations", "segmentation", [[1, 1, 500, 1, 5, 5]]), "inside the image"),
     "another box": (set_in("annotations", "bbox", [9, 9, 3, 3]), "bbox"),
     "an unknown category": (set_in("annotations", "category_id", 9), "category_id"),
     "an unknown image": (set_in("annotations", "image_id", 9), "image_id"),
-    "a crowd": (set_in("annotations", "iscrowd", 1), "iscrowd"),
     "an id twice": (set_in("annotations", "id", 2), "annotation ids"),
     "no annotations": (lambda content: content["annotations"].clear(), "annotations"),
     "no images key": (lambda content: content.pop("images"), "images: Field required"),

@@ -77,7 +77,7 @@ class Floats(Right):
 class Stranger(Right):
     def render_scene(self, scene, generator): return self.annotated(self.image, [("cat", np.eye(4) > 0)])
 class Many(Right):
-    def render_scene(self, scene, generator): return self.annotated(self.image, 256 * [("ball", np.eye(4) > 0)])
+    def render_scene(self, scene, generator): return self.annotated(self.image, 65536 * [("ball", np.eye(4) > 0)])
 """
 
 
@@ -174,7 +174,7 @@ def test_no_scene_renders_nothing_and_wrong_scenes_are_refused_before_anything_r
         ("Boxes", "instance_boxes must be None"),
         ("Floats", "the mask of ball must be bool of shape (4, 4), got float64"),
         ("Stranger", "an instance's category must be one of ball, got 'cat'"),
-        ("Many", "an image must have at most 255 instances, got 256"),
+        ("Many", "an image must have at most 65535 instances, got 65536"),
     ],
 )
 def test_malformed_image_is_refused_in_one_line(kind: str, complaint: str) -> None:

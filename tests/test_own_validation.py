@@ -95,9 +95,26 @@ def test_a_box_without_an_area_or_outside_the_image_is_refused(tmp_path, box):
     assert "\n" not in str(refusal.value)
 
 
-def test_a_labelled_category_that_the_simulator_lacks_is_named(tmp_path):
-    folder = labelled(tmp_path / "own", ["disc", "dog"], [(1, "disc", [1, 1, 5, 5], {}), (2, "dog", [1, 1, 5, 5], {})])
-    with pytest.raises(ValueError, match="must be the simulator's, square, disc, triangle, got 'dog'"):
+def test_labels_of_categories_that_the_simulator_lacks_are_left_out_or_hide_what_they_lie_on(tmp_path, caplog):
+    square, dog, disc = (2, 3, 10, 12), (4, 5, 4, 4), (4, 20, 9, 9)
+    annotations = [(1, "square", [*square], polygon(*square)), (1, "dog", [*dog], polygon(*dog))]
+    folder = labelled(tmp_path / "own", ["square", "dog", "disc"], [*annotations, (2, "disc", [*disc], polygon(*disc))])
+    with caplog.at_level(logging.WARNING):
+        left_out = read_labelled_folder(folder, CATEGORIES).images
+        background = read_labelled_folder(folder, CATEGORIES, others="background").images
+    for images in (left_out, background):
+        assert [image.instance_categories for image in images] == [(1,), (2,)]
+        assert images[0].boxes.tolist() == [[*square]] and images[0].masks_below is None
+    assert [image.semantic_mask[6, 5] for image in (left_out[0], background[0])] == [1, 0]
+    assert left_out[0].instance_mask.sum() == 120 and background[0].instance_mask.sum() == 120 - 16
+    lines = [record.getMessage() for record in caplog.records]
+    assert f"{folder}: left out 1 annotation of categories that the simulator lacks: dog" in lines
+    assert f"{folder}: took 1 annotation of categories that the simulator lacks for background: dog" in lines
+
+
+def test_a_folder_without_any_category_of_the_simulator_is_refused(tmp_path):
+    folder = labelled(tmp_path / "own", ["disc", "dog"], [(1, "dog", [1, 1, 5, 5], {})])
+    with pytest.raises(ValueError, match="must be the simulator's, square, disc, triangle, got dog"):
         read_labelled_folder(folder, CATEGORIES)
 
 

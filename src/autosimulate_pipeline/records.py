@@ -6,11 +6,13 @@ the validation images become an `EvaluationReport` → the hypergradient becomes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 MIN_VISIBLE_FRACTION = 0.1
 """Instances of which less can be seen count neither in training nor in evaluation, as in the BOP benchmark."""
@@ -19,7 +21,13 @@ Scene = Mapping[str, float | int | str]
 """One draw from p_ψ as the simulator gets it: simulator parameter by name, in its own units, inside its range."""
 
 MAX_LABELS = 255
-"""Categories of a dataset, or instances of an image, at most: masks are uint8."""
+"""Categories of a dataset at most: semantic masks are uint8."""
+
+MAX_INSTANCES = 65535
+"""Instances of an image at most: instance masks are uint8, or uint16 where there are more than 255."""
+
+Numbers = NDArray[np.unsignedinteger[Any]]
+"""Numbers of instances at pixels, 0 for none; uint8 or uint16."""
 
 Progress = Callable[[int], None]
 """Called with the number of units (images, epochs) finished since the last call."""
@@ -35,15 +43,21 @@ def enclosing_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1] + 1 - columns[0]), int(rows[-1] + 1 - rows[0])
 
 
-def visible_instances(overlay: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], tuple[int, ...]]:
+def number_type(num_instances: int) -> type[np.unsignedinteger[Any]]:
+    """The smallest type that can number so many instances from 1."""
+    return np.uint8 if num_instances <= MAX_LABELS else np.uint16
+
+
+def visible_instances(overlay: NDArray[np.integer[Any]]) -> tuple[Numbers, tuple[int, ...]]:
     """What is left of instances painted over one another: their mask, numbered 1, 2, … without gaps, and their numbers.
 
     Args:
-        overlay: 0 for background, otherwise the number of the instance that was painted last, shape (height, width).
+        overlay: 0 for background, otherwise the number of an instance; shape (height, width), or (…, height, width) of
+            layers.
     """
     present = np.bincount(overlay.ravel(), minlength=1) > 0
     present[0] = False
-    renumbered = (np.cumsum(present) * present).astype(np.uint8)
+    renumbered = (np.cumsum(present) * present).astype(number_type(np.count_nonzero(present)))
     return renumbered[overlay], tuple(np.flatnonzero(present).tolist())
 
 
@@ -74,42 +88,79 @@ class AnnotatedImage:
 
     Attributes:
         image: sRGB, shape (height, width, 3), uint8.
-        instance_mask: shape (height, width), uint8; 0 is background, i belongs to the i-th instance. Every instance
-            has at least one pixel, unless the image's source has boxes and no masks: then it is 0 everywhere.
+        instance_mask: shape (height, width), uint8 or, for more than 255 instances, uint16; 0 is background, i belongs
+            to the i-th instance. Every instance has at least one pixel here or in `masks_below`, unless the image's
+            source has boxes and no masks: then it is 0 everywhere.
         instance_categories: for instance i = 1, 2, … its category, an index from 1 into the dataset's `categories`.
         instance_boxes: [x, y, width, height] of each instance's full extent in pixels, hidden parts included, shape
             (num_instances, 4); it may reach beyond the image. None: `boxes` are those around the visible pixels.
         visible_fractions: share of each instance's pixels that nothing hides, in [0, 1]; None: all count.
         geometry: camera and poses, where the image's source has them.
+        masks_below: where masks lie on one another, the instances below the one of `instance_mask`, from the uppermost
+            down, shape (num_layers - 1, height, width), of its type; None: no pixel belongs to two instances.
+        is_crowd: whether each stands for many objects that nobody told apart (COCO's iscrowd): a region that is
+            ignored, for neither to miss nor to find one in it costs anything; None: none does.
     """
 
     image: NDArray[np.uint8]
-    instance_mask: NDArray[np.uint8]
+    instance_mask: Numbers
     instance_categories: tuple[int, ...]
     instance_boxes: NDArray[np.float64] | None = None
     visible_fractions: tuple[float, ...] | None = None
     geometry: Geometry | None = None
+    masks_below: Numbers | None = None
+    is_crowd: tuple[bool, ...] | None = None
 
     @property
     def semantic_mask(self) -> NDArray[np.uint8]:
-        """The category at each pixel, 0 for background, shape (height, width), uint8."""
+        """The category at each pixel, the uppermost instance's; 0 for background, shape (height, width), uint8."""
         return np.array((0, *self.instance_categories), dtype=np.uint8)[self.instance_mask]
 
     @property
+    def has_masks(self) -> bool:
+        """Whether an instance has a mask; then all have."""
+        return bool(self.instance_mask.any())
+
+    @property
+    def instance_layers(self) -> Numbers:
+        """`instance_mask` and below it `masks_below`, shape (num_layers, height, width)."""
+        top = self.instance_mask[None]
+        return top if self.masks_below is None else np.concatenate([top, self.masks_below])
+
+    @property
+    def instance_masks(self) -> Iterator[NDArray[np.bool_]]:
+        """The whole mask of each instance in turn, whatever lies on it, shape (height, width); empty of boxes alone."""
+        layers = self.instance_layers
+        for number in range(1, len(self.instance_categories) + 1):
+            yield (layers == number).any(0)
+
+    @property
     def boxes(self) -> NDArray[np.float64]:
-        """[x, y, width, height] of each instance, in pixels, shape (num_instances, 4)."""
+        """[x, y, width, height] of each instance, in pixels, shape (num_instances, 4).
+
+        Raises:
+            ValueError: if an instance has neither a box nor a pixel.
+        """
         if self.instance_boxes is not None:
             return self.instance_boxes
-        numbers = range(1, len(self.instance_categories) + 1)
-        boxes = [enclosing_box(self.instance_mask == number) for number in numbers]
-        return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+        num_instances = len(self.instance_categories)
+        low, high = np.full((num_instances, 2), 2**31), np.zeros((num_instances, 2), dtype=int)
+        for layer in self.instance_layers:
+            for index, place in enumerate(ndimage.find_objects(layer, num_instances) if num_instances else ()):
+                if place is not None:
+                    rows, columns = place
+                    low[index] = np.minimum(low[index], (columns.start, rows.start))
+                    high[index] = np.maximum(high[index], (columns.stop, rows.stop))
+        if not high.all():
+            raise ValueError(f"instance {1 + np.argmin(high.all(axis=1))} must have a box or a pixel, got neither")
+        return np.concatenate([low, high - low], axis=1).astype(np.float64)
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """Which instances can be seen well enough to count, shape (num_instances,)."""
-        if self.visible_fractions is None:
-            return np.ones(len(self.instance_categories), dtype=bool)
-        return np.array(self.visible_fractions) >= MIN_VISIBLE_FRACTION
+        """Which instances are single ones that can be seen well enough to count, shape (num_instances,)."""
+        num_instances = len(self.instance_categories)
+        visible = np.ones(num_instances) if self.visible_fractions is None else np.array(self.visible_fractions)
+        return (visible >= MIN_VISIBLE_FRACTION) & ~np.array(self.is_crowd or (False,) * num_instances, dtype=bool)
 
     @property
     def counted_categories(self) -> list[int]:

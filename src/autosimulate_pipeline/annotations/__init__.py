@@ -3,7 +3,7 @@
 from autosimulate_pipeline.annotations.bop import read_bop, scene_image_ids, split_by_blocks
 from autosimulate_pipeline.annotations.bop_files import read_objects
 from autosimulate_pipeline.annotations.bop_writing import write_bop
-from autosimulate_pipeline.annotations.coco import read_coco
+from autosimulate_pipeline.annotations.coco import OtherCategories, read_coco
 from autosimulate_pipeline.annotations.coco_writing import write_coco
 from autosimulate_pipeline.annotations.labelled_folder import (
     check_disjoint,
@@ -14,6 +14,7 @@ from autosimulate_pipeline.annotations.labelled_folder import (
 )
 
 __all__ = [
+    "OtherCategories",
     "check_disjoint",
     "check_no_links",
     "lack_of_masks",

@@ -15,12 +15,12 @@ import numpy as np
 from autosimulate_pipeline.annotations import bop_files, checked_files
 from autosimulate_pipeline.annotations.bop_files import Pictures, Scene, find_pictures
 from autosimulate_pipeline.annotations.checked_files import is_name
+from autosimulate_pipeline.annotations.instance_layers import Layers, as_layers, layered
 from autosimulate_pipeline.records import (
     MAX_LABELS,
     AnnotatedDataset,
     AnnotatedImage,
     Geometry,
-    visible_instances,
 )
 
 COLUMNS_NOT_STEPS = np.array([0.0, 0.0, 1.0, 1.0])
@@ -40,8 +40,9 @@ def read_bop(
 
     Images come in the order of their ids, instances in that of scene_gt.json. Boxes are those of bbox_obj, amodal.
     Left out are instances that BOP gives no extent (−1, −1, −1, −1) and, where mask_visib/ exists,
-    those without a visible pixel; where visible masks overlap the later one wins. Without mask_visib/ `instance_mask`
-    is 0 everywhere; without mask/ or depth/ the geometry has none. A folder that exists must be complete.
+    those without a visible pixel; where visible masks overlap the smaller lies on the larger. Without mask_visib/
+    `instance_mask` is 0 everywhere; without mask/ or depth/ the geometry has none. A folder that exists must be
+    complete.
 
     BOP's width is last column − first column; ours is the number of columns, one more. In the LM-O test images bbox_obj
     is what pixels with centres at (j + 0.5, i + 0.5) give, and rotations are up to 0.5 % off orthonormal: K and
@@ -129,13 +130,12 @@ def _annotated_image(
     poses, extents, camera = scene.poses[image_id], scene.extents[image_id], scene.cameras[image_id]
     pixels = checked_files.read_pixels(pictures.photograph.path, "RGB")
     size = pixels.shape[:2]
-    overlay = np.zeros(size, dtype=np.uint8)
+    layers = Layers(np.zeros(size, dtype=np.uint8), None)
     left = list(range(len(entries)))  # positions in `entries`
     if pictures.visible_masks is not None:
-        for number, picture in enumerate(pictures.visible_masks, start=1):
-            overlay[checked_files.read_pixels(picture.path) > 0] = number
-        overlay, visible = visible_instances(overlay)
-        left = [number - 1 for number in visible]
+        masks = [checked_files.read_pixels(picture.path) > 0 for picture in pictures.visible_masks]
+        left = [position for position, mask in enumerate(masks) if mask.any()]
+        layers = as_layers(layered((masks[position] for position in left), size, f"{scene.folder}: image {image_id}"))
     full_masks = depth_mm = None
     if pictures.full_masks is not None:
         full_masks = np.zeros((len(left), *size), dtype=bool)
@@ -146,7 +146,7 @@ def _annotated_image(
     chosen = [entries[position] for position in left]
     return AnnotatedImage(
         pixels,
-        overlay,
+        layers.instance_mask,
         tuple(object_ids.index(poses[entry].obj_id) + 1 for entry in chosen),
         instance_boxes=np.array([extents[entry].bbox_obj for entry in chosen]).reshape(-1, 4) + COLUMNS_NOT_STEPS,
         visible_fractions=tuple(extents[entry].visib_fract for entry in chosen),
@@ -157,21 +157,18 @@ def _annotated_image(
             depth_mm=depth_mm,
             full_masks=full_masks,
         ),
+        masks_below=layers.masks_below,
     )
 
 
 def _kept_entries(scene: Scene, image_id: int, object_ids: tuple[int, ...]) -> list[int]:
     """Which entries of the image are of our objects and have an extent (BOP: −1, −1, −1, −1 where all is hidden)."""
     pairs = zip(scene.poses[image_id], scene.extents[image_id], strict=True)
-    kept = [
+    return [
         entry
         for entry, (pose, extent) in enumerate(pairs)
         if pose.obj_id in object_ids and min(extent.bbox_obj[2:]) >= 0
     ]
-    if len(kept) > MAX_LABELS:
-        path = scene.folder / bop_files.SCENE_GT
-        raise ValueError(f"{path}: image {image_id} must have at most {MAX_LABELS} instances, got {len(kept)}")
-    return kept
 
 
 def check_objects(object_ids: Iterable[int], names: Iterable[str]) -> None:

@@ -72,7 +72,7 @@ def write_scene(dataset: AnnotatedDataset, scene: Path, image_ids: Sequence[int]
     kinds = {
         "depth": _all_or_none("depth_mm", [geometry.depth_mm is not None for geometry in geometries]),
         "mask": _all_or_none("full_masks", [geometry.full_masks is not None for geometry in geometries]),
-        "mask_visib": _all_or_none("instance_mask", [bool(image.instance_mask.any()) for image in with_instances]),
+        "mask_visib": _all_or_none("instance_mask", [image.has_masks for image in with_instances]),
     }
     for kind in ("rgb", *(kind for kind, is_there in kinds.items() if is_there)):
         (scene / kind).mkdir(parents=True, exist_ok=True)
@@ -89,9 +89,9 @@ def write_scene(dataset: AnnotatedDataset, scene: Path, image_ids: Sequence[int]
             Image.fromarray(depth).save(scene / "depth" / image_name)
         cameras[image_id] = {"cam_K": geometry.camera_matrix.ravel().tolist(), "depth_scale": depth_scale}
         poses[image_id], extents[image_id] = [], []
-        for index, category in enumerate(image.instance_categories):
+        for index, (category, mask) in enumerate(zip(image.instance_categories, image.instance_masks, strict=True)):
             name = f"{image_id:06d}_{index:06d}.png"
-            visible = image.instance_mask == index + 1 if kinds["mask_visib"] else None
+            visible = mask if kinds["mask_visib"] else None
             full = None if geometry.full_masks is None else geometry.full_masks[index]
             if visible is not None:
                 Image.fromarray(visible.astype(np.uint8) * 255).save(scene / "mask_visib" / name)
@@ -124,12 +124,9 @@ def _checked_geometry(image: AnnotatedImage, where: str) -> Geometry:
     geometry, num_instances, size = image.geometry, len(image.instance_categories), image.instance_mask.shape
     if geometry is None:
         raise ValueError(f"{where} must have geometry (poses, camera) to be written as BOP, got none")
-    if (
-        image.instance_mask.any()
-        and not np.bincount(image.instance_mask.ravel(), minlength=num_instances + 1)[1:].all()
-    ):
+    if image.has_masks and not np.bincount(image.instance_layers.ravel(), minlength=num_instances + 1)[1:].all():
         raise ValueError(f"{where}: every instance must have a visible pixel, got one without")
-    if num_instances and not image.instance_mask.any() and image.instance_boxes is None:
+    if num_instances and not image.has_masks and image.instance_boxes is None:
         raise ValueError(f"{where} must have masks or boxes of its instances, got neither")
     fractions = np.ones(num_instances) if image.visible_fractions is None else np.array(image.visible_fractions)
     arrays: dict[str, tuple[NDArray[Any] | None, tuple[int, ...]]] = {

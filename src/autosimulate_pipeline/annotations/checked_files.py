@@ -5,6 +5,7 @@ Every refusal is one line that names the file.
 
 from __future__ import annotations
 
+import codecs
 import io
 import unicodedata
 import warnings
@@ -94,7 +95,7 @@ def read_json(path: Path, root: Path, wanted: TypeAdapter[_Content], missing: st
     Raises:
         FileNotFoundError, ValueError: as `check_file`; or if the file is too large, no JSON, or not as wanted.
     """
-    content = _read_bytes(path, root, MAX_JSON_BYTES, missing)
+    content = _read_bytes(path, root, MAX_JSON_BYTES, missing).removeprefix(codecs.BOM_UTF8)
     try:
         return wanted.validate_json(content)
     except ValidationError as failure:

@@ -1,49 +1,28 @@
 """Whether a dataset's folder is what its format's publisher says: COCO, YOLO or BOP.
 
-COCO is opened by pycocotools too, once our own reader has found nothing in it that pycocotools could stumble over. YOLO
-is held against Ultralytics' documentation of detection datasets (see yolo.py), BOP against bop_toolkit's (see
-bop.py). Images are decoded; of BOP's many masks only the headers are read.
+COCO is read as a run reads it. YOLO is held against Ultralytics' documentation of detection datasets (see yolo.py), BOP
+against bop_toolkit's (see bop.py). Images are decoded; of BOP's many masks only the headers are read.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pycocotools.coco import COCO
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from autosimulate_pipeline.annotations import bop_files
 from autosimulate_pipeline.annotations.checked_files import read_json, read_pixels
-from autosimulate_pipeline.annotations.coco import (
-    ANNOTATIONS,
-    CocoAnnotation,
-    CocoFile,
-    CocoImage,
-    annotations_by_image,
-    instance_mask,
-    read_coco_image,
-)
+from autosimulate_pipeline.annotations.coco import open_coco
+from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS
 from autosimulate_pipeline.annotations.labelled_folder import is_bop
 from autosimulate_pipeline.annotations.notices import Notices
 from autosimulate_pipeline.annotations.training_sets import SPLITS
 from autosimulate_pipeline.annotations.yolo import YoloSplit, yolo_root, yolo_splits
 from autosimulate_pipeline.annotations.yolo_writing import DATA
 from autosimulate_pipeline.user_paths import existing_folder
-
-
-class _CocoAnnotation(CocoAnnotation):
-    model_config = ConfigDict(strict=True)
-
-    area: float
-
-
-class _CocoFile(CocoFile):
-    annotations: list[_CocoAnnotation]  # type: ignore[assignment]  # a list of what CocoFile wants, and not changed
 
 
 class _BopCamera(BaseModel):
@@ -60,7 +39,7 @@ class _BopCamera(BaseModel):
     width: int
 
 
-_COCO_FILE, _BOP_CAMERA = TypeAdapter(_CocoFile), TypeAdapter(_BopCamera)
+_BOP_CAMERA = TypeAdapter(_BopCamera)
 
 
 @dataclass(frozen=True)
@@ -99,9 +78,9 @@ def check_dataset(folder: Path) -> Contents:
         scenes = {split: sorted((folder / f"{split}_pbr").iterdir()) for split in SPLITS}
         name, splits = "bop", {split: _check_scenes(scenes[split], folder) for split in SPLITS}
     elif (folder / ANNOTATIONS).is_file():
-        name, splits = "coco", {folder.name: _check_coco(folder)}
+        name, splits = "coco", {folder.name: _check_coco(folder, notices, False)}
     elif (folder / SPLITS[0] / ANNOTATIONS).is_file():
-        name, splits = "coco", {split: _check_coco(folder / split) for split in SPLITS}
+        name, splits = "coco", {split: _check_coco(folder / split, notices, True) for split in SPLITS}
     elif yolo_root(folder):
         name, splits = "yolo", {split.name: _check_yolo(split) for split in yolo_splits(folder, notices)}
     else:
@@ -120,40 +99,13 @@ _Split = tuple[int, "Counter[str]"]
 """Number of images, and of instances by category; every category of the folder is in it."""
 
 
-def _check_coco(folder: Path) -> _Split:
-    path = folder / ANNOTATIONS
-    content = read_json(path, folder, _COCO_FILE)
-    annotations_by_image(content, path)  # refuses what a run does
-    names = {category.id: category.name for category in content.categories}
-    name, count = Counter(names.values()).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{path}: names of categories must differ, got {name!r} twice")
-    images = {image.id: image for image in content.images}
-    for image in content.images:
-        read_coco_image(folder, image)
-    pycoco = COCO()
-    pycoco.dataset = content.model_dump()
-    with contextlib.redirect_stdout(io.StringIO()):  # it says that it is counting
-        pycoco.createIndex()
-    counts = Counter(dict.fromkeys(names.values(), 0))
-    for annotation in content.annotations:
-        _check_coco_annotation(annotation, images[annotation.image_id], pycoco, f"{path}: annotation {annotation.id}")
-        counts[names[annotation.category_id]] += 1
-    return len(images), counts
-
-
-def _check_coco_annotation(annotation: _CocoAnnotation, image: CocoImage, pycoco: COCO, where: str) -> None:
-    x, y, width, height = annotation.bbox
-    if not (width > 0 and height > 0 and annotation.area > 0):
-        got = f"{width:g}, {height:g}, {annotation.area:g}"
-        raise ValueError(f"{where}: width, height and area must be above 0, got {got}")
-    if min(x, y) < 0 or x + width > image.width or y + height > image.height:
-        box = list(annotation.bbox)
-        raise ValueError(f"{where}: bbox must stay inside {image.width}x{image.height}, got {box}")
-    if annotation.segmentation:
-        mask = instance_mask(annotation, (image.height, image.width), where)
-        if (pycoco.annToMask(pycoco.anns[annotation.id]) != mask).any():
-            raise ValueError(f"{where}: segmentation must be what pycocotools reads in it, got another mask")
+def _check_coco(folder: Path, notices: Notices, allow_empty: bool) -> _Split:
+    images = open_coco(folder, allow_empty=allow_empty, notices=notices)
+    num_images, counts = 0, Counter(dict.fromkeys(images.categories, 0))
+    for image in images:
+        num_images += 1
+        counts.update(images.categories[category - 1] for category in image.counted_categories)
+    return num_images, counts
 
 
 def _check_yolo(split: YoloSplit) -> _Split:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from autosimulate_pipeline.annotations.coco import ANNOTATIONS, IMAGES
+from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS, IMAGES
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 
 
@@ -36,7 +36,7 @@ class CocoLabels:
         for category, label in _labels(image):
             annotation_id = len(self._annotations) + 1  # from 1: COCO's matcher takes id 0 for "no match"
             ids = {"id": annotation_id, "image_id": image_id, "category_id": self._ids[category - 1]}
-            self._annotations.append({**ids, **label, "iscrowd": 0})
+            self._annotations.append({**ids, **label})
 
     def write(self, path: Path) -> None:
         """Writes the file."""
@@ -76,7 +76,7 @@ def write_coco(dataset: AnnotatedDataset, folder: Path) -> None:
     """Writes the dataset to `folder/images/000000.png`, … and `folder/annotations.json`: equal datasets, equal bytes.
 
     Instances that have boxes and no mask are written with an empty segmentation. Those that can hardly be seen
-    (`AnnotatedImage.counted`) are left out, as they count nowhere.
+    are left out, as they count nowhere; crowds are written as such.
 
     Raises:
         FileExistsError: if the folder has something in it already.
@@ -94,15 +94,18 @@ def run_lengths(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def _labels(image: AnnotatedImage) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Of each instance that counts its category, and its segmentation, area and box."""
-    has_masks = bool(image.instance_mask.any())
-    for index, (category, counts) in enumerate(zip(image.instance_categories, image.counted, strict=True)):
-        if not counts:
-            continue
-        if has_masks:
-            rle = run_lengths(image.instance_mask == index + 1)
-            bbox = coco_mask.toBbox(rle).tolist()
-            yield category, {"segmentation": rle, "area": int(coco_mask.area(rle)), "bbox": bbox}
-        else:
-            box = image.boxes[index].tolist()
-            yield category, {"segmentation": [], "area": box[2] * box[3], "bbox": box}
+    """Of each instance that counts, and of each crowd, the category, and segmentation, area, box and iscrowd."""
+    labels = map(_mask_label, image.instance_masks) if image.has_masks else map(_box_label, image.boxes.tolist())
+    crowds = image.is_crowd or (False,) * len(image.instance_categories)
+    for category, counts, crowd, label in zip(image.instance_categories, image.counted, crowds, labels, strict=True):
+        if counts or crowd:
+            yield category, {**label, "iscrowd": int(crowd)}
+
+
+def _mask_label(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    rle = run_lengths(mask)
+    return {"segmentation": rle, "area": int(coco_mask.area(rle)), "bbox": coco_mask.toBbox(rle).tolist()}
+
+
+def _box_label(box: list[float]) -> dict[str, Any]:
+    return {"segmentation": [], "area": box[2] * box[3], "bbox": box}

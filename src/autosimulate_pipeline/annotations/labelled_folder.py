@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +12,12 @@ from autosimulate_pipeline.annotations.bop import bop_image_files, read_bop
 from autosimulate_pipeline.annotations.bop_files import OBJECTS, SCENE_GT, read_objects
 from autosimulate_pipeline.annotations.checked_files import check_inside
 from autosimulate_pipeline.annotations.coco import (
-    ANNOTATIONS,
+    OtherCategories,
     coco_annotation_without_mask,
     coco_image_files,
-    read_coco,
+    open_coco,
 )
+from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS
 from autosimulate_pipeline.annotations.notices import Notices
 from autosimulate_pipeline.annotations.yolo import read_yolo, yolo_image_files, yolo_root
 from autosimulate_pipeline.records import AnnotatedDataset
@@ -26,15 +25,23 @@ from autosimulate_pipeline.user_paths import existing_folder
 
 logger = logging.getLogger(__name__)
 
+logger = logging.getLogger(__name__)
+
 
 def read_labelled_folder(
-    folder: Path, categories: tuple[str, ...], object_ids: Sequence[int] | None = None
+    folder: Path,
+    categories: tuple[str, ...],
+    object_ids: Sequence[int] | None = None,
+    others: OtherCategories = "left_out",
 ) -> AnnotatedDataset:
     """The folder's images with labels of these categories, which go by name.
 
-    A COCO folder may list other categories, but have no instance of them; other classes of a YOLO folder are left out,
-    and all that is read of it with tolerance is logged, a line a kind. A BOP scene has its objects' names in
-    `objects.json`; where that is missing they are `object_ids`, one for each category. Its other objects are left out.
+    A BOP scene has its objects' names in `objects.json`; where that is missing they are `object_ids`, one for each
+    category. Its other objects are left out, and other classes of a YOLO folder. What of a COCO or YOLO folder is read
+    with tolerance is logged, a line a kind.
+
+    Args:
+        others: what becomes of a COCO folder's instances of other categories.
 
     Raises:
         FileNotFoundError: if the folder or a file of it is missing.
@@ -48,7 +55,11 @@ def read_labelled_folder(
             logger.warning("%s: %s", folder, line)
         return dataset
     if not is_bop(folder):
-        return _with_categories(read_coco(folder), categories, folder)
+        images = open_coco(folder, categories, others=others)
+        dataset = AnnotatedDataset(categories, tuple(images))
+        for line in images.notices.lines:
+            logger.warning("%s: %s", folder, line)
+        return dataset
     if (folder / OBJECTS).is_file():
         ids = {name: object_id for object_id, name in read_objects(folder).items()}
         if missing := set(categories) - ids.keys():
@@ -108,23 +119,6 @@ def is_bop(folder: Path) -> bool:
 def _is_yolo(folder: Path) -> bool:
     """Whether the folder is a YOLO folder or a split of one; what is neither that nor BOP should be COCO."""
     return not is_bop(folder) and not (folder / ANNOTATIONS).is_file() and yolo_root(folder) is not None
-
-
-def _with_categories(dataset: AnnotatedDataset, categories: tuple[str, ...], folder: Path) -> AnnotatedDataset:
-    """The dataset with its labels counted in these categories, by their names."""
-    name, count = Counter(dataset.categories).most_common(1)[0]
-    if count > 1:
-        raise ValueError(f"{folder}: names of categories must differ, got {name!r} twice")
-    numbered = enumerate(dataset.categories, start=1)
-    number = {index: categories.index(name) + 1 for index, name in numbered if name in categories}
-    for index in sorted({index for image in dataset.images for index in image.instance_categories} - number.keys()):
-        wanted, got = ", ".join(categories), dataset.categories[index - 1]
-        raise ValueError(f"{folder}: labelled categories must be the simulator's, {wanted}, got {got!r}")
-    images = tuple(
-        dataclasses.replace(image, instance_categories=tuple(number[index] for index in image.instance_categories))
-        for image in dataset.images
-    )
-    return AnnotatedDataset(categories, images)
 
 
 def _files_by_pixels(dataset: AnnotatedDataset, folder: Path) -> dict[bytes, Path]:

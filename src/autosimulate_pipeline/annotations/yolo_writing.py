@@ -8,6 +8,7 @@ the classes. The format: https://docs.ultralytics.com/datasets/detect/.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from autosimulate_pipeline.records import AnnotatedImage, enclosing_box
+from autosimulate_pipeline.records import AnnotatedImage
 
 DATA = "data.yaml"
 
@@ -44,11 +45,10 @@ def _shares(image: AnnotatedImage) -> Iterator[tuple[int, NDArray[np.float64]]]:
     """Category, and [x of the centre, y of the centre, width, height] in [0, 1], of each instance that counts."""
     height, width = image.instance_mask.shape
     size = np.array([width, height])
-    has_masks = bool(image.instance_mask.any())
-    for index, (category, counts) in enumerate(zip(image.instance_categories, image.counted, strict=True)):
+    boxes = replace(image, instance_boxes=None).boxes if image.has_masks else image.boxes
+    for category, counts, box in zip(image.instance_categories, image.counted, boxes, strict=True):
         if not counts:
             continue
-        box = np.array(enclosing_box(image.instance_mask == index + 1)) if has_masks else image.boxes[index]
         low, high = np.clip([box[:2], box[:2] + box[2:]], 0, size)
         if (high > low).all():
             yield category, np.concatenate([(low + high) / 2, high - low]) / np.tile(size, 2)

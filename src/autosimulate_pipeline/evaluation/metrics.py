@@ -5,7 +5,7 @@ AP comes from faster-coco-eval itself and not through torchmetrics: the same num
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,8 @@ def precisions_by_category(
     """COCO AP of each category in the labels at IoU .5, .55, … .95, shape (10,), in [0, 1].
 
     Of boxes if the predictions are boxes, otherwise of masks; at most 100 instances count for an image. Instances that
-    can hardly be seen (`AnnotatedImage.counted`) are ignored: neither to miss nor to find one costs anything.
+    can hardly be seen, and crowds, are ignored (`AnnotatedImage.counted`): neither to miss nor to find one costs
+    anything.
     """
     by_boxes = any(prediction.instance_boxes is not None for prediction in predictions)
     images: list[dict[str, Any]] = []
@@ -94,15 +95,16 @@ def precisions_by_category(
             of_image = _box_annotations(image_id, image.boxes, image.instance_categories)
             detected = _box_annotations(image_id, prediction.instance_boxes, prediction.instance_categories)
         elif prediction.instance_masks is not None:
-            numbers = np.arange(1, len(image.instance_categories) + 1, dtype=np.uint8)
-            masks = image.instance_mask == numbers[:, None, None]
-            of_image = _mask_annotations(image_id, masks, image.instance_categories)
+            of_image = _mask_annotations(image_id, image.instance_masks, image.instance_categories)
             detected = _mask_annotations(image_id, prediction.instance_masks, prediction.instance_categories)
         else:
             raise ValueError(f"prediction {image_id - 1} must have instance_boxes or instance_masks, got neither")
-        for annotation, counts in zip(of_image, image.counted, strict=True):
+        crowds = image.is_crowd or (False,) * len(of_image)
+        for annotation, counts, crowd in zip(of_image, image.counted, crowds, strict=True):
             if counts:
                 shown.add(annotation["category_id"])
+            elif crowd:
+                annotation["iscrowd"] = 1  # ignored too, and any number of detections may lie in it
             else:
                 annotation["area"] = 0  # outside the range of areas that is evaluated, and so ignored
         labels += of_image
@@ -139,14 +141,17 @@ def _box_annotations(image_id: int, boxes: NDArray[np.float64], categories: Sequ
     ]
 
 
-def _mask_annotations(image_id: int, masks: NDArray[np.bool_], categories: Sequence[int]) -> list[dict[str, Any]]:
-    """COCO annotations of one image's instance masks, shape (num_instances, height, width)."""
+def _mask_annotations(
+    image_id: int, masks: Iterable[NDArray[np.bool_]], categories: Sequence[int]
+) -> list[dict[str, Any]]:
+    """COCO annotations of one image's instance masks, each of shape (height, width)."""
     return [
-        {"image_id": image_id, "category_id": category, "iscrowd": 0, "segmentation": rle, "area": int(area)}
-        for category, rle, area in zip(
-            categories,
-            coco_mask.encode(np.asfortranarray(masks.transpose(1, 2, 0), dtype=np.uint8)),
-            masks.sum((1, 2)),
-            strict=True,
-        )
+        {
+            "image_id": image_id,
+            "category_id": category,
+            "iscrowd": 0,
+            "segmentation": coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)),
+            "area": np.count_nonzero(mask),
+        }
+        for category, mask in zip(categories, masks, strict=True)
     ]

@@ -42,7 +42,7 @@ def contact_sheet(dataset: AnnotatedDataset, title: str) -> Figure:
     images = dataset.images[: NUM_SMALL if width <= SMALL else NUM_LARGE]
     limits = _depth_limits(images)
     rows: dict[str, Callable[[AnnotatedImage], Picture]] = {"image": lambda image: image.image}
-    if any(image.instance_mask.any() for image in images):
+    if any(image.has_masks for image in images):
         rows["instances"] = masked
     if any(image.instance_boxes is not None for image in images):
         rows["boxes"] = _with_boxes

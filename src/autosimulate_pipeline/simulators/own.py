@@ -18,11 +18,13 @@ from pydantic import BaseModel, ConfigDict
 
 from autosimulate_pipeline.annotations.checked_files import is_name
 from autosimulate_pipeline.records import (
+    MAX_INSTANCES,
     MAX_LABELS,
     AnnotatedDataset,
     AnnotatedImage,
     Progress,
     Scene,
+    number_type,
     visible_instances,
 )
 from autosimulate_pipeline.simulators.base import parse_scene
@@ -69,9 +71,9 @@ class SceneRenderer(ABC):
             ValueError: if a category is unknown, a mask has another shape than the image, or there are too many.
         """
         categories = list(self.categories)
-        if len(instances) > MAX_LABELS:
-            raise ValueError(f"an image must have at most {MAX_LABELS} instances, got {len(instances)}")
-        overlay = np.zeros(image.shape[:2], dtype=np.uint8)
+        if len(instances) > MAX_INSTANCES:
+            raise ValueError(f"an image must have at most {MAX_INSTANCES} instances, got {len(instances)}")
+        overlay = np.zeros(image.shape[:2], dtype=number_type(len(instances)))
         for number, (category, mask) in enumerate(instances, start=1):
             if category not in categories:
                 raise ValueError(f"an instance's category must be one of {', '.join(categories)}, got {category!r}")
@@ -175,7 +177,8 @@ def check_image(image: AnnotatedImage, num_categories: int) -> None:
         raise TypeError(f"must return an AnnotatedImage, as self.annotated(…) does, got {type(image).__name__}")
     pixels, mask, categories = image.image, image.instance_mask, image.instance_categories
     for attribute, array, num_dims in (("image", pixels, 3), ("instance_mask", mask, 2)):
-        if not (isinstance(array, np.ndarray) and array.dtype == np.uint8 and array.ndim == num_dims and array.size):
+        types = (np.uint8, np.uint16) if attribute == "instance_mask" and len(categories) > MAX_LABELS else (np.uint8,)
+        if not (isinstance(array, np.ndarray) and array.dtype in types and array.ndim == num_dims and array.size):
             got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
             wanted = "(height, width, 3)" if num_dims == 3 else "(height, width)"
             raise ValueError(f"{attribute} must be a uint8 array of shape {wanted}, got {got}")
@@ -188,10 +191,10 @@ def check_image(image: AnnotatedImage, num_categories: int) -> None:
         raise ValueError(
             f"instance_mask must show every instance, 1 to {len(categories)}, and no other, got {sorted(numbers)}"
         )
-    for attribute in ("instance_boxes", "visible_fractions", "geometry"):
+    for attribute in ("instance_boxes", "visible_fractions", "geometry", "masks_below", "is_crowd"):
         if getattr(image, attribute) is not None:
             raise ValueError(
-                f"{attribute} must be None: runs keep these images as COCO folders, which have no place for it"
+                f"{attribute} must be None: runs keep renders as COCO folders, with masks of what can be seen"
             )
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import torch
 
+from autosimulate_pipeline.annotations.instance_layers import as_layers
 from autosimulate_pipeline.randomness import seeded
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, visible_instances
 from autosimulate_pipeline.task_models.base import Batch, TaskModel
@@ -46,14 +47,16 @@ def _variant(image: AnnotatedImage) -> AnnotatedImage:
             v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
         ]
     )
-    pixels, mask, boxes = transform(
+    layers = image.instance_layers.astype(np.uint8 if image.instance_mask.dtype == np.uint8 else np.int32)
+    pixels, layers, boxes = transform(
         tv_tensors.Image(torch.from_numpy(image.image.copy()).permute(2, 0, 1)),
-        tv_tensors.Mask(torch.from_numpy(image.instance_mask.copy())),
+        tv_tensors.Mask(torch.from_numpy(layers)),
         tv_tensors.BoundingBoxes(torch.from_numpy(image.boxes), format="XYWH", canvas_size=(height, width)),
     )
-    boxes, fractions = boxes.numpy(), image.visible_fractions
-    mask, visible = visible_instances(mask.numpy())
-    if image.instance_mask.any():
+    boxes, fractions, crowds = boxes.numpy(), image.visible_fractions, image.is_crowd
+    layers, visible = visible_instances(layers.numpy())
+    mask, below = as_layers(layers)
+    if image.has_masks:
         left = [number - 1 for number in visible]
     else:  # labelled by boxes alone
         left = np.flatnonzero((boxes[:, 2:] >= 1).all(axis=1)).tolist()
@@ -63,4 +66,6 @@ def _variant(image: AnnotatedImage) -> AnnotatedImage:
         tuple(image.instance_categories[index] for index in left),
         instance_boxes=None if image.instance_boxes is None else boxes[left],
         visible_fractions=None if fractions is None else tuple(fractions[index] for index in left),
+        masks_below=below,
+        is_crowd=None if crowds is None else tuple(crowds[index] for index in left),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from autosimulate_pipeline.annotations import (
+    OtherCategories,
     check_disjoint,
     check_no_links,
     lack_of_masks,
@@ -75,6 +76,10 @@ class ReferenceDataSettings(BaseModel):
     validation_folder: Path | None = Field(None, description="labelled images of your own, COCO, YOLO or BOP")
     test_folder: Path | None = Field(None, description="others of these; both or neither; not the same folder")
     allow_links: bool = Field(True, description="whether photographs may be links to image files outside their folder")
+    other_categories: OtherCategories = Field(
+        "left_out",
+        description="labels of categories that the simulator lacks: left out, or background that hides what it lies on",
+    )
     hidden_simulator: HiddenSimulatorSettings = HiddenSimulatorSettings.model_validate({})
 
     @property
@@ -166,7 +171,8 @@ def load_reference_data(
     if settings.bop_scene is not None:
         return read_bop_scene(settings.bop_scene, simulator.build(parallel))
     if settings.validation_folder is not None and settings.test_folder is not None:
-        return read_folders(settings.validation_folder, settings.test_folder, simulator.build(parallel))
+        folders = (settings.validation_folder, settings.test_folder)
+        return read_folders(*folders, simulator.build(parallel), settings.other_categories)
     hidden, renderer = settings.hidden_simulator, hidden_simulator(settings, simulator)
     num_images = hidden.num_validation_images + hidden.num_test_images
     scenes = draw_scenes(renderer.parameters, num_images, hidden.seed, "reference")
@@ -195,17 +201,20 @@ def read_bop_scene(settings: BopSceneSettings, simulator: Simulator) -> tuple[An
 
 
 def read_folders(
-    validation_folder: Path, test_folder: Path, simulator: Simulator
+    validation_folder: Path, test_folder: Path, simulator: Simulator, others: OtherCategories = "left_out"
 ) -> tuple[AnnotatedDataset, AnnotatedDataset]:
     """A user's labelled images, each folder in the layout of COCO, YOLO or BOP, with the simulator's categories.
 
+    Args:
+        others: what becomes of a COCO folder's instances of other categories.
+
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if a folder is empty or malformed, shows objects of other categories, or both have an image.
+        ValueError: if a folder is empty or malformed, shows objects of other categories alone, or both have an image.
     """
     validation_folder, test_folder = existing_folder(validation_folder), existing_folder(test_folder)
     validation, test = (
-        read_labelled_folder(folder, simulator.categories, simulator.object_ids)
+        read_labelled_folder(folder, simulator.categories, simulator.object_ids, others)
         for folder in (validation_folder, test_folder)
     )
     check_disjoint(validation, validation_folder, test, test_folder)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
 from autosimulate_pipeline.annotations import read_coco
 from autosimulate_pipeline.annotations.checked_files import read_json
-from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, visible_instances
 
 MAX_BYTES_PER_SCENE = 2**26
 """Of all files of an answer: a command that runs wild shall not fill the memory."""
@@ -93,11 +94,21 @@ def read_answer(folder: Path, num_scenes: int, categories: Sequence[str]) -> Ann
     if len({image.file_name for image in answer.images}) < num_scenes:
         raise ValueError(f"{annotations}: every image must have a file of its own, got one file_name twice")
     dataset = read_coco(folder, allow_empty=True)
+    dataset = replace(dataset, images=tuple(map(_as_seen, dataset.images)))
     if dataset.categories != tuple(categories):
         raise ValueError(
             f"{annotations}: categories must be {', '.join(categories)}, got {', '.join(dataset.categories)}"
         )
     return dataset
+
+
+def _as_seen(image: AnnotatedImage) -> AnnotatedImage:
+    """The image with masks of what can be seen: of instances that overlap the one with the higher id is in front."""
+    if image.masks_below is None:
+        return image
+    mask, visible = visible_instances(image.instance_layers.max(axis=0))
+    categories = tuple(image.instance_categories[number - 1] for number in visible)
+    return AnnotatedImage(image.image, mask, categories)
 
 
 def _check_files(folder: Path, max_bytes: int) -> None:
