@@ -167,7 +167,8 @@ def yolo_splits(folder: Path, notices: Notices) -> list[YoloSplit]:
             places = {folder.name: [folder.absolute()]}
     else:
         classes, places = _read_classes(root), {folder.name: [root]}
-    splits, skipped = [], []
+    splits: list[YoloSplit] = []
+    skipped: list[str] = []
     for name, of_split in places.items():
         files = tuple(pair for place in of_split for pair in _labelled_files(root, place, skipped))
         for photograph, _ in files:
