@@ -316,7 +316,26 @@ YOLO: dict[str, tuple[Edit, str]] = {
     "labels that are no text": (content("labels/train/000000.txt", b"0 \xff"), "000000.txt must be text in UTF-8"),
     "a label of a mile": (content("labels/train/000000.txt", "0" * 10**6), "000000.txt:1 must be a class and four num"),
     "labels elsewhere": (link_out("labels/train/000000.txt"), "000000.txt must stay inside"),
-    "an image elsewhere": (link_out("images/train/000000.png"), "000000.png must stay inside"),
+    "a folder elsewhere": (
+        lambda folder: (folder / "images/train/more").symlink_to(folder.parent),
+        "images/train/more must be a folder or be named in data.yaml, got a link to a folder",
+    ),
+    "a name of two lines": (
+        lambda folder: (folder / "images/train/a\n.png").touch(),
+        "images/train must hold names of one line without control characters, got 'a\\n.png'",
+    ),
+    "a class twice": (
+        content("data.yaml", "train: images/train\nval: images/val\nnames: [a, a]\n"),
+        "data.yaml: names of classes must differ, got 'a' twice",
+    ),
+    "a polygon": (
+        content("labels/train/000000.txt", "0 .1 .1 .5 .1 .5 .5\n"),
+        "000000.txt:1 must be a class below 2 and four numbers, got '0 .1 .1 .5 .1 .5 .5' (a polygon: masks are read",
+    ),
+    "an image of 16 bits": (
+        lambda folder: Image.new("I;16", (31, 20)).save(folder / "images/train/000000.png"),
+        "000000.png must have 8 bits a channel, got Pillow's mode I;16",
+    ),
     "a large image": (content("images/train/000000.png", png_header(13000, 1)), "000000.png must be at most 8192 px"),
 }
 

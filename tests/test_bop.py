@@ -466,8 +466,6 @@ MALFORMED = {
         replace_file("rgb/000000.png", png_of_16_bits(np.zeros((20, 31, 3), dtype=np.uint16))),
         "rgb/000000.png must have 8 bits a channel, got 16",
     ),
-    "a photograph outside": (link_out("000000/rgb/000000.png"), "rgb/000000.png must stay inside"),
-    "a mask folder outside": (link_out("000000/mask_visib"), "mask_visib/000000_000000.png must stay inside"),
     "JSON outside": (link_out("000000/scene_camera.json"), "scene_camera.json must stay inside"),
 }
 

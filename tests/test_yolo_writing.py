@@ -112,9 +112,3 @@ def test_the_validator_names_what_is_wrong_in_one_line(written, name):
     with pytest.raises(ValueError, match=re.escape(message)) as refusal:
         check_dataset(written)
     assert "\n" not in str(refusal.value)
-
-
-def test_the_validator_misses_an_image_without_labels(written):
-    (written / "labels/train/000001.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="000001.txt"):
-        check_dataset(written)

@@ -20,11 +20,13 @@ from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 from rich.markup import escape
 
+from autosimulate_pipeline.annotations import check_no_links
 from autosimulate_pipeline.annotations.checking import check_dataset
 from autosimulate_pipeline.atomic import DamagedFileError, replacing
 from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, pipeline_name, run_folder
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
 from autosimulate_pipeline.progress import be_quiet, display, errors
+from autosimulate_pipeline.user_paths import existing_folder, expanded
 
 NODE_CHOICES = ("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces")
 
@@ -98,9 +100,12 @@ def new_simulator(name: str, external: bool) -> None:
 
 @cli.command("validate-dataset")
 @click.argument("folder", type=click.Path(path_type=Path))
-def validate_dataset(folder: Path) -> None:
+@click.option("--no-links", is_flag=True, help="Refuse links out of FOLDER, as reference_data.allow_links=false does.")
+def validate_dataset(folder: Path, no_links: bool) -> None:
     """Check that FOLDER keeps the rules of its format (COCO, YOLO or BOP), and tell what it holds."""
     try:
+        if no_links:
+            check_no_links(existing_folder(folder))
         click.echo(str(check_dataset(folder)))
     except (ValueError, OSError) as failure:
         raise click.ClickException(str(failure)) from None
@@ -124,7 +129,7 @@ def report(output: Path | None, runs: tuple[str, ...]) -> None:
     from autosimulate_pipeline.reporting.run_comparison import render_comparison  # jinja2 is slow to import
 
     data = this_project() / "data"
-    page = output or data / "08_reporting/comparison.html"
+    page = expanded(output) if output else data / "08_reporting/comparison.html"
     try:
         finished = read_runs(data, runs)
         with replacing(page) as draft:

@@ -248,9 +248,12 @@ def _complaint(error: ErrorDetails, block: str) -> str:
     return f"{key}: {message[0].lower()}{message[1:]}, got {seen}"
 
 
+_WITHOUT_EFFECT = ("task_model.device", "reference_data.allow_links")
+
+
 def can_change_results(key: str) -> bool:
     """Whether a run with another value of this parameter, by dotted key, is another run."""
-    return not key.startswith(("parallel.", "generate.")) and key != "task_model.device"
+    return not key.startswith(("parallel.", "generate.")) and key not in _WITHOUT_EFFECT
 
 
 def pipeline_name(names: Sequence[str] | None) -> str:

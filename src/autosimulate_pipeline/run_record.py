@@ -15,6 +15,7 @@ from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
 from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
 from autosimulate_pipeline.provenance import History, Provenance, digest, provenance_of
+from autosimulate_pipeline.user_paths import expanded
 
 PROVENANCE_NAME = "provenance.json"
 """The same of what a run goes on by; conf's catalog has it as `provenance`."""
@@ -24,10 +25,15 @@ def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
     """Nothing, if the run is new or was made with these settings.
 
     Raises:
-        ConfigurationError: if it was made with others; the message names the first that differ.
+        ConfigurationError: if it was made with others, naming the first that differ; or if a folder that a new run
+            reads is not there.
     """
     path = folder / RECORD_NAME
     if not path.exists():
+        try:
+            parameters.reference_data.check_folders()
+        except ValueError as failure:
+            raise ConfigurationError(str(failure)) from None
         return
     with reading(path):
         recorded = json.loads(path.read_text())
@@ -93,11 +99,12 @@ def _inputs(parameters: Parameters) -> dict[str, Path]:
     if simulator.type == "photoreal":
         named["simulator.options.models_folder"] = simulator.options.get("models_folder")
     elif simulator.type == "external":
-        words = enumerate(simulator.options["command"])
-        named |= {f"simulator.options.command.{index}": Path(word) for index, word in words if Path(word).is_file()}
+        words = ((index, expanded(Path(word))) for index, word in enumerate(simulator.options["command"]))
+        named |= {f"simulator.options.command.{index}": path for index, path in words if path.is_file()}
     elif ":" in simulator.type and (module := find_spec(simulator.type.partition(":")[0])) and module.origin:
         named["simulator.type"] = Path(module.origin)
-    return {key: Path(path) for key, path in named.items() if path is not None and Path(path).exists()}
+    paths = {key: expanded(Path(path)) for key, path in named.items() if path is not None}
+    return {key: path for key, path in paths.items() if path.exists()}
 
 
 def _settings(pipeline: str, parameters: Parameters) -> dict[str, Any]:

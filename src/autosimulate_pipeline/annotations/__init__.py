@@ -7,6 +7,7 @@ from autosimulate_pipeline.annotations.coco import OtherCategories, read_coco
 from autosimulate_pipeline.annotations.coco_writing import write_coco
 from autosimulate_pipeline.annotations.labelled_folder import (
     check_disjoint,
+    check_no_links,
     lack_of_masks,
     read_labelled_folder,
     unlabelled_categories,
@@ -15,6 +16,7 @@ from autosimulate_pipeline.annotations.labelled_folder import (
 __all__ = [
     "OtherCategories",
     "check_disjoint",
+    "check_no_links",
     "lack_of_masks",
     "read_bop",
     "read_coco",

@@ -14,7 +14,8 @@ from typing import Annotated, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from autosimulate_pipeline.annotations.checked_files import Name, check_file, read_header, read_json
+from autosimulate_pipeline.annotations.checked_files import Name, read_header, read_json
+from autosimulate_pipeline.annotations.photograph_files import check_photograph
 from autosimulate_pipeline.annotations.photographs import has_16_bits
 
 SCENE_GT = "scene_gt.json"
@@ -176,8 +177,8 @@ def find_pictures(scene: Scene, image_id: int, entries: Collection[int]) -> Pict
 
 
 def _picture(root: Path, path: Path, modes: tuple[str, ...]) -> Picture:
-    """The image file at this path, which must be there, in `root` and in one of Pillow's `modes`."""
-    check_file(path, root, f": {path.parent.name}/ must hold all of {SCENE_GT}, or not exist")
+    """The image file at this path, which must be there, in `root` or a link there, and in one of Pillow's `modes`."""
+    check_photograph(path, root, f": {path.parent.name}/ must hold all of {SCENE_GT}, or not exist")
     header = read_header(path)
     if header.mode not in modes:
         raise ValueError(f"{path} must be of Pillow's mode {' or '.join(modes)}, got {header.mode}")

@@ -55,6 +55,25 @@ def in_one_line(error: object) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+def is_file(path: Path) -> bool:
+    """Whether the path is a regular file, links followed; neither a name too long nor links in a circle are one."""
+    try:
+        return path.is_file()
+    except (OSError, RuntimeError):
+        return False
+
+
+def check_inside(path: Path, root: Path) -> None:
+    """Raises ValueError if the path leads out of `root`, links followed."""
+    try:
+        is_inside = path.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError):  # as `is_file`: this leads nowhere
+        return
+    if not is_inside:
+        way = f"a link to {str(path.readlink())!r}" if path.is_symlink() else "a way out of it"
+        raise ValueError(f"{path} must stay inside {root}, got {way}")
+
+
 def check_file(path: Path, root: Path, missing: str = "") -> None:
     """Nothing, if the path is a file in `root`, links followed.
 
@@ -65,13 +84,8 @@ def check_file(path: Path, root: Path, missing: str = "") -> None:
         ValueError: if the path leads out of `root`.
         FileNotFoundError: if there is no such file.
     """
-    try:
-        is_inside, is_file = path.resolve().is_relative_to(root.resolve()), path.is_file()
-    except (OSError, RuntimeError):  # a name too long, links in a circle
-        is_inside, is_file = True, False
-    if not is_inside:
-        raise ValueError(f"{path} must stay inside {root}, got a way out of it")
-    if not is_file:
+    check_inside(path, root)
+    if not is_file(path):
         raise FileNotFoundError(f"{path} is missing{missing}")
 
 
@@ -92,9 +106,9 @@ def read_json(path: Path, root: Path, wanted: TypeAdapter[_Content], missing: st
 
 
 def read_text(path: Path, root: Path, max_bytes: int) -> str:
-    """The file's text; errors as of `read_json`."""
+    """The file's text, without a byte order mark; errors as of `read_json`."""
     try:
-        return _read_bytes(path, root, max_bytes).decode("utf-8")
+        return _read_bytes(path, root, max_bytes).decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as failure:
         raise ValueError(f"{path} must be text in UTF-8: {failure.reason} at byte {failure.start}") from None
 

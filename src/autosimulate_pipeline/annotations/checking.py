@@ -1,56 +1,28 @@
 """Whether a dataset's folder is what its format's publisher says: COCO, YOLO or BOP.
 
-COCO is read as a run reads it. YOLO is held against Ultralytics' documentation of detection datasets (see
-yolo_writing.py), BOP against bop_toolkit's (see bop.py). Images are decoded; of BOP's many masks only the headers are
-read.
+COCO is read as a run reads it. YOLO is held against Ultralytics' documentation of detection datasets (see yolo.py), BOP
+against bop_toolkit's (see bop.py). Images are decoded; of BOP's many masks only the headers are read.
 """
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from autosimulate_pipeline.annotations import bop_files
-from autosimulate_pipeline.annotations.checked_files import (
-    Name,
-    check_file,
-    in_one_line,
-    read_json,
-    read_pixels,
-    read_text,
-)
+from autosimulate_pipeline.annotations.checked_files import read_json, read_pixels
 from autosimulate_pipeline.annotations.coco import open_coco
 from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS
 from autosimulate_pipeline.annotations.labelled_folder import is_bop
 from autosimulate_pipeline.annotations.notices import Notices
 from autosimulate_pipeline.annotations.training_sets import SPLITS
+from autosimulate_pipeline.annotations.yolo import YoloSplit, yolo_root, yolo_splits
 from autosimulate_pipeline.annotations.yolo_writing import DATA
-
-_TOLERANCE = 1e-5  # of shares written with six digits
-_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-_MAX_YAML_BYTES, _MAX_LABEL_BYTES = 200_000, 10_000_000  # YAML is slow to read
-
-
-class _YoloData(BaseModel):
-    """What data.yaml must hold; anything else in it is left alone."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    train: str
-    val: str
-    names: dict[int, Name] = Field(min_length=1)
-
-    @field_validator("names", mode="before")
-    @classmethod
-    def _by_number(cls, names: Any) -> Any:
-        return dict(enumerate(names)) if isinstance(names, list) else names
+from autosimulate_pipeline.user_paths import existing_folder
 
 
 class _BopCamera(BaseModel):
@@ -93,24 +65,24 @@ class Contents:
 
 
 def check_dataset(folder: Path) -> Contents:
-    """What is in the folder: a training set as `generate` writes it, or a COCO folder or BOP scene of anyone's.
+    """What is in the folder: a training set as `generate` writes it, or a COCO or YOLO folder or BOP scene of anyone's.
 
     Raises:
         FileNotFoundError, ValueError: at the first thing that breaks the format's rules, naming the file, in one line.
     """
-    notices = Notices()
-    if (folder / DATA).is_file():
-        name, splits = "yolo", _check_yolo(folder)
-    elif is_bop(folder):
+    folder, notices = existing_folder(folder), Notices()
+    if is_bop(folder):
         name, splits = "bop", {folder.name: _check_scenes([folder], folder)}
     elif (folder / f"{SPLITS[0]}_pbr").is_dir():
         read_json(folder / "camera.json", folder, _BOP_CAMERA)
         scenes = {split: sorted((folder / f"{split}_pbr").iterdir()) for split in SPLITS}
         name, splits = "bop", {split: _check_scenes(scenes[split], folder) for split in SPLITS}
-    elif (folder / SPLITS[0] / ANNOTATIONS).is_file():
-        name, splits = "coco", {split: _check_coco(folder / split, notices, True) for split in SPLITS}
     elif (folder / ANNOTATIONS).is_file():
         name, splits = "coco", {folder.name: _check_coco(folder, notices, False)}
+    elif (folder / SPLITS[0] / ANNOTATIONS).is_file():
+        name, splits = "coco", {split: _check_coco(folder / split, notices, True) for split in SPLITS}
+    elif yolo_root(folder):
+        name, splits = "yolo", {split.name: _check_yolo(split) for split in yolo_splits(folder, notices)}
     else:
         wanted = f"{ANNOTATIONS} or {SPLITS[0]}/{ANNOTATIONS} (COCO), {DATA} (YOLO), scene_gt.json or train_pbr/ (BOP)"
         raise FileNotFoundError(f"{folder} must hold {wanted}, got none of these")
@@ -136,53 +108,11 @@ def _check_coco(folder: Path, notices: Notices, allow_empty: bool) -> _Split:
     return num_images, counts
 
 
-def _check_yolo(folder: Path) -> dict[str, _Split]:
-    path = folder / DATA
-    try:
-        content = _YoloData.model_validate(yaml.safe_load(read_text(path, folder, _MAX_YAML_BYTES)))
-    except (yaml.YAMLError, RecursionError) as failure:
-        raise ValueError(f"{path} must be YAML: {in_one_line(failure)}") from None
-    except ValidationError as failure:
-        error = failure.errors()[0]
-        place = ".".join(map(str, error["loc"])) or "content"
-        raise ValueError(f"{path}: {place}: {error['msg']}, got {reprlib.repr(error['input'])[:100]}") from None
-    if list(content.names) != list(range(len(content.names))):
-        raise ValueError(f"{path}: names must be a list, or number classes from 0, got {reprlib.repr(content.names)}")
-    return {split: _check_yolo_split(folder, folder / getattr(content, split), content.names) for split in SPLITS}
-
-
-def _check_yolo_split(root: Path, folder: Path, names: Mapping[int, str]) -> _Split:
-    images, found = (root / "images").resolve(), folder.resolve()
-    if not found.is_dir() or not found.is_relative_to(images):
-        raise ValueError(f"{root / DATA} must name folders in {root / 'images'}, got {folder}")
-    labels = root / "labels" / found.relative_to(images)
-    counts = Counter(dict.fromkeys(names.values(), 0))
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
-    for file in files:
-        check_file(file, root)
-        read_pixels(file)
-        path = labels / f"{file.stem}.txt"
-        for number, line in enumerate(read_text(path, root, _MAX_LABEL_BYTES).splitlines(), start=1):
-            counts[names[_check_yolo_line(line, len(names), f"{path}:{number}")]] += 1
-    if strays := {path.stem for path in labels.iterdir()} - {path.stem for path in files}:
-        raise ValueError(f"{labels / min(strays)}.txt must have an image in {folder}, got none")
-    return len(files), counts
-
-
-def _check_yolo_line(line: str, num_classes: int, where: str) -> int:
-    """The line's class."""
-    try:
-        index, box = int(line.split()[0]), [float(number) for number in line.split()[1:]]
-    except (ValueError, IndexError):
-        raise ValueError(f"{where} must be a class and four numbers, got {reprlib.repr(line)}") from None
-    if len(box) != 4 or not 0 <= index < num_classes:
-        raise ValueError(f"{where} must be a class below {num_classes} and four numbers, got {reprlib.repr(line)}")
-    x, y, width, height = box
-    for centre, side in ((x, width), (y, height)):
-        is_inside = centre - side / 2 > -_TOLERANCE and centre + side / 2 < 1 + _TOLERANCE
-        if not (0 < side <= 1 and is_inside):
-            raise ValueError(f"{where} must be a box within [0, 1] of width and height above 0, got {line!r}")
-    return index
+def _check_yolo(split: YoloSplit) -> _Split:
+    counts = Counter(dict.fromkeys(split.classes, 0))
+    for image in split:
+        counts.update(split.classes[category - 1] for category in image.instance_categories)
+    return len(split.files), counts
 
 
 def _check_scenes(scenes: Iterable[Path], root: Path) -> _Split:

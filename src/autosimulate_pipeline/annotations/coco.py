@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autosimulate_pipeline.annotations.checked_files import check_file
 from autosimulate_pipeline.annotations.coco_file import (
     ANNOTATIONS,
     IMAGES,
@@ -28,6 +27,7 @@ from autosimulate_pipeline.annotations.coco_file import (
 from autosimulate_pipeline.annotations.coco_masks import annotation_box, annotation_mask
 from autosimulate_pipeline.annotations.instance_layers import Crop, as_layers, layered, num_contested
 from autosimulate_pipeline.annotations.notices import Notices
+from autosimulate_pipeline.annotations.photograph_files import find_photograph
 from autosimulate_pipeline.annotations.photographs import Photographs
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, visible_instances
 
@@ -183,15 +183,14 @@ def coco_annotation_without_mask(folder: Path) -> Id | None:
 
 
 def image_file(folder: Path, image: CocoImage) -> Path:
-    """The image's file, which is in the folder, links followed.
+    """The image's file, which is in the folder, or a link there.
 
     Raises:
         FileNotFoundError: if it is missing.
         ValueError: if it is elsewhere.
     """
-    path = folder / IMAGES / image.file_name
-    check_file(path, folder, f": {ANNOTATIONS} names it for image {image.id}")
-    return path
+    missing = f": {ANNOTATIONS} names it for image {image.id}"
+    return find_photograph(folder / IMAGES, image.file_name, folder, missing)
 
 
 def _crowds(annotations: list[CocoAnnotation]) -> tuple[bool, ...] | None:

@@ -1,21 +1,29 @@
-"""A user's own labelled images: a COCO folder or a BOP scene, whichever it is."""
+"""A user's own labelled images: a COCO folder, a YOLO folder or a BOP scene, whichever it is."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from autosimulate_pipeline.annotations.bop import bop_image_files, read_bop
 from autosimulate_pipeline.annotations.bop_files import OBJECTS, SCENE_GT, read_objects
+from autosimulate_pipeline.annotations.checked_files import check_inside
 from autosimulate_pipeline.annotations.coco import (
     OtherCategories,
     coco_annotation_without_mask,
     coco_image_files,
     open_coco,
 )
+from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS
+from autosimulate_pipeline.annotations.notices import Notices
+from autosimulate_pipeline.annotations.yolo import read_yolo, yolo_image_files, yolo_root
 from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.user_paths import existing_folder
+
+logger = logging.getLogger(__name__)
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +37,8 @@ def read_labelled_folder(
     """The folder's images with labels of these categories, which go by name.
 
     A BOP scene has its objects' names in `objects.json`; where that is missing they are `object_ids`, one for each
-    category. Its other objects are left out. What of a COCO folder is read with tolerance is logged, a line a kind.
+    category. Its other objects are left out, and other classes of a YOLO folder. What of a COCO or YOLO folder is read
+    with tolerance is logged, a line a kind.
 
     Args:
         others: what becomes of a COCO folder's instances of other categories.
@@ -38,6 +47,13 @@ def read_labelled_folder(
         FileNotFoundError: if the folder or a file of it is missing.
         ValueError: if something in it is wrong, named in one line.
     """
+    folder = existing_folder(folder)
+    if _is_yolo(folder):
+        notices = Notices()
+        dataset = read_yolo(folder, categories, notices)
+        for line in notices.lines:
+            logger.warning("%s: %s", folder, line)
+        return dataset
     if not is_bop(folder):
         images = open_coco(folder, categories, others=others)
         dataset = AnnotatedDataset(categories, tuple(images))
@@ -63,6 +79,9 @@ def unlabelled_categories(dataset: AnnotatedDataset) -> list[str]:
 
 def lack_of_masks(folder: Path) -> str | None:
     """What shows that the folder's labels are boxes alone, in words; None: it has masks. Errors as in reading it."""
+    folder = existing_folder(folder)
+    if _is_yolo(folder):
+        return f"{folder} is a YOLO folder, whose labels are boxes"
     if is_bop(folder):
         (scene,) = {path.parent.parent for path in bop_image_files(folder)}
         return None if (scene / "mask_visib").is_dir() else f"{scene} has no mask_visib/"
@@ -83,15 +102,29 @@ def check_disjoint(
             )
 
 
+def check_no_links(folder: Path) -> None:
+    """Raises ValueError, naming it, if a link leads out of the folder; of a split, out of the whole YOLO folder."""
+    root = (yolo_root(folder) if _is_yolo(folder) else None) or folder
+    for place, folders, files in os.walk(root):
+        for path in (Path(place) / name for name in sorted((*folders, *files))):
+            if path.is_symlink():
+                check_inside(path, root)
+
+
 def is_bop(folder: Path) -> bool:
-    """Whether the folder is a BOP scene or holds one; otherwise it should be a COCO folder."""
+    """Whether the folder is a BOP scene or holds one."""
     return (folder / SCENE_GT).is_file() or any(folder.glob(f"[0-9]*/{SCENE_GT}"))
+
+
+def _is_yolo(folder: Path) -> bool:
+    """Whether the folder is a YOLO folder or a split of one; what is neither that nor BOP should be COCO."""
+    return not is_bop(folder) and not (folder / ANNOTATIONS).is_file() and yolo_root(folder) is not None
 
 
 def _files_by_pixels(dataset: AnnotatedDataset, folder: Path) -> dict[bytes, Path]:
     """The folder's files by a hash of their decoded pixels."""
-    files = bop_image_files(folder) if is_bop(folder) else coco_image_files(folder)
+    list_files = yolo_image_files if _is_yolo(folder) else bop_image_files if is_bop(folder) else coco_image_files
     digests = (
         hashlib.sha256(repr(image.image.shape).encode() + image.image.tobytes()).digest() for image in dataset.images
     )
-    return dict(zip(digests, files, strict=True))
+    return dict(zip(digests, list_files(folder), strict=True))

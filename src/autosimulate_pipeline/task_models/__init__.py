@@ -33,6 +33,7 @@ from autosimulate_pipeline.task_models.unet import UNet
 from autosimulate_pipeline.task_models.weights_files import read_state_dict
 from autosimulate_pipeline.task_models.yolo import YoloModel
 from autosimulate_pipeline.task_models.yolov3_spp import DARKNET_53, YOLOV3_SPP
+from autosimulate_pipeline.user_paths import expanded
 
 __all__ = [
     "SEGMENTATION_NETWORKS",
@@ -102,6 +103,11 @@ class TaskModelSettings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto: cuda where there is one")
 
     @property
+    def weights_path(self) -> Path | None:
+        """The weights file with `~` expanded."""
+        return None if self.weights_file is None else expanded(self.weights_file)
+
+    @property
     def uses_cuda(self) -> bool:
         """Whether the networks are trained on a GPU here."""
         return self.device != "cpu" and torch.cuda.is_available()
@@ -133,7 +139,7 @@ def _segmentation(
 
 def _yolov3_spp(categories: tuple[str, ...], settings: TaskModelSettings, device: torch.device) -> TaskModel:
     pretrained: dict[str, Tensor] = {}
-    file = settings.weights_file
+    file = settings.weights_path
     if file is not None and file.suffix == ".safetensors":
         pretrained = read_state_dict(file)
     elif file is not None:
@@ -153,7 +159,7 @@ def _yolov3_spp(categories: tuple[str, ...], settings: TaskModelSettings, device
 def _faster_rcnn(
     network: str, categories: tuple[str, ...], settings: TaskModelSettings, device: torch.device
 ) -> TaskModel:
-    file = settings.weights_file
+    file = settings.weights_path
     return FasterRCNNModel(
         partial(faster_rcnn_networks.NETWORKS[network], len(categories) + 1, settings.input_size),
         categories,

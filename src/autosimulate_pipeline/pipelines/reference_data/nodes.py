@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from autosimulate_pipeline.annotations import (
     OtherCategories,
     check_disjoint,
+    check_no_links,
     lack_of_masks,
     read_bop,
     read_labelled_folder,
@@ -28,6 +29,7 @@ from autosimulate_pipeline.search.simulation import SimulatorSettings, render_sc
 from autosimulate_pipeline.simulators import ParallelSettings, Simulator
 from autosimulate_pipeline.simulators.camera_effects import CameraEffects
 from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings
+from autosimulate_pipeline.user_paths import existing_folder, expanded
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +73,9 @@ class ReferenceDataSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     bop_scene: BopSceneSettings | None = None
-    validation_folder: Path | None = Field(None, description="labelled images of your own, COCO or BOP")
+    validation_folder: Path | None = Field(None, description="labelled images of your own, COCO, YOLO or BOP")
     test_folder: Path | None = Field(None, description="others of these; both or neither; not the same folder")
+    allow_links: bool = Field(True, description="whether photographs may be links to image files outside their folder")
     other_categories: OtherCategories = Field(
         "left_out",
         description="labels of categories that the simulator lacks: left out, or background that hides what it lies on",
@@ -99,22 +102,41 @@ class ReferenceDataSettings(BaseModel):
             )
         return self
 
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The user's folders by the key that names them, `~` expanded."""
+        scene = self.bop_scene.folder if self.bop_scene is not None else None
+        named = {"validation_folder": self.validation_folder, "test_folder": self.test_folder, "bop_scene": scene}
+        return {key: expanded(folder) for key, folder in named.items() if folder is not None}
+
     def check(self) -> None:
-        """Raises ValueError, naming the key, if the BOP scene is not there, malformed or too small to be split."""
-        if self.bop_scene is not None:
+        """Raises ValueError, naming the key, if the BOP scene is not there, malformed or too small to be split.
+
+        It also does if a folder holds links that are not allowed.
+        """
+        for key, folder in self.folders.items():
             try:
-                split_scene(self.bop_scene)
+                if key == "bop_scene" and self.bop_scene is not None:
+                    split_scene(self.bop_scene)
+                if not self.allow_links:
+                    check_no_links(folder)
             except (ValueError, OSError) as failure:
-                raise ValueError(f"reference_data.bop_scene: {failure}") from None
+                raise ValueError(f"reference_data.{key}: {failure}") from None
+
+    def check_folders(self) -> None:
+        """Raises ValueError, naming the key, if a folder is not there; a run that exists can do without its folders."""
+        for key, folder in self.folders.items():
+            try:
+                existing_folder(folder)
+            except OSError as failure:
+                raise ValueError(f"reference_data.{key}: {failure}") from None
 
     def check_masks(self, task_model: TaskModelSettings) -> None:
         """Raises ValueError, naming the key, if the network learns from masks and a folder of the user's has none."""
         if task_model.type not in SEGMENTATION_NETWORKS:
             return
-        scene = self.bop_scene.folder if self.bop_scene is not None else None
-        folders = {"validation_folder": self.validation_folder, "test_folder": self.test_folder, "bop_scene": scene}
-        for key, folder in folders.items():
-            if folder is None or not folder.is_dir():  # of a run that exists: its images have been copied
+        for key, folder in self.folders.items():
+            if not folder.is_dir():  # of a run that exists: its images have been copied
                 continue
             try:
                 lack = lack_of_masks(folder)
@@ -129,7 +151,9 @@ class ReferenceDataSettings(BaseModel):
 
 def split_scene(settings: BopSceneSettings) -> tuple[list[int], list[int]]:
     """The ids of the scene's validation and test images."""
-    return split_by_blocks(scene_image_ids(settings.folder), settings.num_validation_images, settings.num_blocks)
+    return split_by_blocks(
+        scene_image_ids(expanded(settings.folder)), settings.num_validation_images, settings.num_blocks
+    )
 
 
 def hidden_simulator(settings: ReferenceDataSettings, simulator: SimulatorSettings) -> SimulatorSettings:
@@ -172,13 +196,14 @@ def read_bop_scene(settings: BopSceneSettings, simulator: Simulator) -> tuple[An
         raise ValueError("reference_data.bop_scene must be null for a simulator without BOP objects")
     objects = dict(zip(simulator.object_ids, simulator.categories, strict=True))
     validation, test = split_scene(settings)
-    return read_bop(settings.folder, objects, validation), read_bop(settings.folder, objects, test)
+    folder = expanded(settings.folder)
+    return read_bop(folder, objects, validation), read_bop(folder, objects, test)
 
 
 def read_folders(
     validation_folder: Path, test_folder: Path, simulator: Simulator, others: OtherCategories = "left_out"
 ) -> tuple[AnnotatedDataset, AnnotatedDataset]:
-    """A user's labelled images, each folder in COCO's layout or BOP's, with the simulator's categories.
+    """A user's labelled images, each folder in the layout of COCO, YOLO or BOP, with the simulator's categories.
 
     Args:
         others: what becomes of a COCO folder's instances of other categories.
@@ -187,6 +212,7 @@ def read_folders(
         FileNotFoundError: if a file is missing.
         ValueError: if a folder is empty or malformed, shows objects of other categories alone, or both have an image.
     """
+    validation_folder, test_folder = existing_folder(validation_folder), existing_folder(test_folder)
     validation, test = (
         read_labelled_folder(folder, simulator.categories, simulator.object_ids, others)
         for folder in (validation_folder, test_folder)

@@ -21,7 +21,8 @@ class ExternalSettings(BaseModel):
 
     command: tuple[Text, ...] = Field(
         min_length=1,
-        description="program and arguments, without a shell; the path of the request is added as the last argument",
+        description="program and arguments, without a shell, though words may begin with `~`; the path of the request "
+        "is added as the last argument",
     )
     categories: tuple[Name, ...] = Field(
         min_length=1, max_length=MAX_LABELS, description="object categories, in the order of their COCO ids"

@@ -16,6 +16,7 @@ from autosimulate_pipeline.simulators.external.command import CommandFailedError
 from autosimulate_pipeline.simulators.external.protocol import RenderRequest, RequestedScene, read_answer
 from autosimulate_pipeline.simulators.external.settings import ExternalSettings
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings
+from autosimulate_pipeline.user_paths import expanded
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ class External:
         self.categories = settings.categories
         self.owners = dict(settings.owners)
         self._parallel = parallel or ParallelSettings()
-        self._command = (find_program(settings.command[0]), *settings.command[1:])
+        program, *arguments = (str(expanded(Path(word))) if word.startswith("~") else word for word in settings.command)
+        self._command = (find_program(program), *arguments)
         self._name = textwrap.shorten(shlex.join(settings.command), 100, placeholder=" …")
 
     def check(self, scene: Scene) -> None:

@@ -96,7 +96,8 @@ def read_models(folder: Path, objects: Mapping[int, str]) -> tuple[CadModel, ...
         ValueError: if something in it is wrong.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is no folder, wanted BOP models there: obj_000001.ply, …, {_INFO}")
+        state = "must be a folder, got a file" if folder.exists() else "is missing"
+        raise FileNotFoundError(f"{folder} {state}; wanted BOP models there: obj_000001.ply, …, {_INFO}")
     if not objects:
         raise ValueError(f"objects must name at least one of the models in {folder}, got none")
     infos = read_json(folder / _INFO, folder, _INFOS, ": a BOP models folder has it beside obj_000001.ply, …")

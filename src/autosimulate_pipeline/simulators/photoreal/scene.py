@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from autosimulate_pipeline.annotations.checked_files import Name
+from autosimulate_pipeline.user_paths import expanded
 
 Percent = Annotated[float, Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
 Place = Literal["desk", "shelf", "sofa"]
@@ -101,6 +102,11 @@ class PhotorealSettings(BaseModel):
         description="where convex parts and arrangements are kept; null: parts are made again in each process, and "
         "arrangements for each iteration's images",
     )
+
+    @field_validator("models_folder", "cache_folder")
+    @classmethod
+    def _home_is_known(cls, folder: Path | None) -> Path | None:
+        return None if folder is None else expanded(folder)
 
     @field_validator("objects")
     @classmethod
