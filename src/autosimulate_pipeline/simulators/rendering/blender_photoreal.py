@@ -14,7 +14,8 @@ from autosimulate_pipeline.records import AnnotatedImage, Geometry
 from autosimulate_pipeline.simulators.photoreal import mesh_files
 from autosimulate_pipeline.simulators.photoreal.camera import CameraPose, camera_matrix, project, sample_pose
 from autosimulate_pipeline.simulators.photoreal.job import ModelSource, RenderJob
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, read_models
+from autosimulate_pipeline.simulators.photoreal.model_files import read_folder
+from autosimulate_pipeline.simulators.photoreal.models import CadModel
 from autosimulate_pipeline.simulators.photoreal.silhouettes import full_extent
 from autosimulate_pipeline.simulators.rendering.blender_clutter import plain, print_corner
 from autosimulate_pipeline.simulators.rendering.blender_furniture import show
@@ -159,7 +160,7 @@ def _build() -> None:
 def _read(source: ModelSource) -> tuple[CadModel, ...]:
     """The CAD models, read again only when they are others."""
     mesh_files.logger.setLevel(logging.ERROR)  # what they lack the process that sent the job has said
-    models = read_models(source.folder, dict(source.names))
+    models = read_folder(source.folder, dict(source.names), source.files)
     if tuple(model.digest() for model in models) != source.digests:
         raise ValueError(f"the models in {source.folder} changed while images were being rendered")
     return models
