@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from autosimulate_pipeline.simulators.photoreal import mesh_files
+from autosimulate_pipeline.simulators.photoreal.mesh_parts import Textures
 from autosimulate_pipeline.simulators.photoreal.mesh_simplification import simplify
 from autosimulate_pipeline.simulators.photoreal.models import (
     CadModel,
@@ -72,7 +73,9 @@ def write_textured(folder: Path, texture: str = "wood.png", size: tuple[int, int
 
 def test_written_models_are_read_back_as_they_were(tmp_path: Path) -> None:
     uv = np.linspace(0, 1, 16).reshape(8, 2)
-    textured = replace(box_model(7), uv=uv, texture=np.arange(24, dtype=np.uint8).reshape(2, 4, 3), vertex_colours=None)
+    picture = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    one_picture = Textures((picture,), np.zeros(12, dtype=np.int64))
+    textured = replace(box_model(7), uv=uv, textures=one_picture, vertex_colours=None)
     write_models([box_model(), textured], tmp_path / "models")
     plain, painted = read_models(tmp_path / "models", {3: "box", 7: "box"})
     assert plain.digest() == box_model().digest()

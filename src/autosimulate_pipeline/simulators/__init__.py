@@ -72,10 +72,19 @@ def build_simulator(name: str, options: Mapping[str, Any], parallel: ParallelSet
         for error in failure.errors():
             key, message = ".".join(map(str, error["loc"])), error["msg"].removeprefix("Value error, ")
             if error["type"] == "extra_forbidden":
-                complaints.append(f"{name} has no option {key}, only {', '.join(model.model_fields) or 'none'}")
+                complaints.append(f"{name} has no option {key}, only {_keys_beside(model, error['loc'])}")
             elif error["type"] == "value_error":  # of a validator of ours, which names the value itself
                 complaints.append(f"{key}: {message}" if key else message)
             else:
                 complaints.append(f"{key}: {message[0].lower()}{message[1:]}, got {error['input']!r}")
         raise ValueError("; ".join(complaints)) from None
     return build(settings, parallel)
+
+
+def _keys_beside(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """The names of the settings in the block of a key; `none` if there are none."""
+    fields = model.model_fields
+    for part in location[:-1]:
+        block = fields[str(part)].annotation if str(part) in fields else None
+        fields = getattr(block, "model_fields", {})
+    return ", ".join(fields) or "none"

@@ -70,7 +70,7 @@ def convex_parts(models: Sequence[CadModel], parallel: ParallelSettings, cache_f
             found[key] = parts
     if missing:
         worker = "autosimulate_pipeline.simulators.photoreal.convex_parts:decompose"
-        jobs = [(model.vertices_mm, model.faces) for model in missing.values()]
+        jobs = [(model.name, model.vertices_mm, model.faces) for model in missing.values()]
         found |= zip(missing, run_in_workers(worker, jobs, parallel, ignore_progress), strict=True)
     for key, parts in found.items():
         if cache_folder is not None and (key in missing or not (cache_folder / f"{key}.npz").exists()):
@@ -79,11 +79,11 @@ def convex_parts(models: Sequence[CadModel], parallel: ParallelSettings, cache_f
     return [found[key] for key in keys]
 
 
-def decompose(job: tuple[NDArray[np.float64], NDArray[np.int64]]) -> Parts:
-    """The convex parts of a mesh, given as vertices in mm and faces: equal for equal meshes."""
+def decompose(job: tuple[str, NDArray[np.float64], NDArray[np.int64]]) -> Parts:
+    """The convex parts of a mesh, given as its name, vertices in mm and faces: equal for equal meshes."""
     import coacd  # loads a large library, which only the workers need
 
-    vertices, faces = job
+    name, vertices, faces = job
     coacd.set_log_level("error")
     mesh = trimesh.Trimesh(*simplify(vertices, faces, NUM_FACES), process=False)
     mesh.fix_normals()  # of faces that look inwards CoACD makes a hundred parts
@@ -96,7 +96,9 @@ def decompose(job: tuple[NDArray[np.float64], NDArray[np.int64]]) -> Parts:
     )
     hulls = [hull for points, _ in cut if (hull := _hull(np.asarray(points))) is not None]
     if not hulls:
-        raise ValueError(f"no convex part of at least {MIN_VOLUME_MM3} mm³ came of a mesh of {len(faces)} faces")
+        raise ValueError(
+            f"{name} must be a solid: no part of its {len(faces)} faces has {MIN_VOLUME_MM3:g} mm³ or more"
+        )
     outside = np.stack([_heights(hull, vertices).max(axis=1) for hull in hulls])  # (part, vertex)
     nearest = np.where(outside.min(axis=0) > 0, outside.argmin(axis=0), -1)
     return tuple(

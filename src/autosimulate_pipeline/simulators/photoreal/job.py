@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autosimulate_pipeline.simulators.photoreal.distractors import DistractorModel
-from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene
+from autosimulate_pipeline.simulators.photoreal.scene import ModelFileSettings, PhotorealScene
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,11 +30,17 @@ class PlacedDistractor:
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a worker finds the CAD models; the digests tell it when they are others than those it has read."""
+    """Where a worker finds the CAD models; the digests tell it when they are others than those it has read.
+
+    Attributes:
+        names: category of each object id, in the order of the models.
+        files: how the folder's files are read; None: the folder is BOP's.
+    """
 
     folder: Path
     names: tuple[tuple[int, str], ...]
     digests: tuple[str, ...]
+    files: ModelFileSettings | None = field(default=None, compare=False)  # what it changes is in the digests
 
 
 @dataclass(frozen=True, eq=False)

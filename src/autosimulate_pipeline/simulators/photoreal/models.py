@@ -22,10 +22,11 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from autosimulate_pipeline.annotations.checked_files import check_file, read_json
-from autosimulate_pipeline.simulators.photoreal.mesh_files import RawMesh, load_mesh
+from autosimulate_pipeline.simulators.photoreal.mesh_files import load_mesh
+from autosimulate_pipeline.simulators.photoreal.mesh_parts import RawMesh, Textures
 
-_INFO = "models_info.json"
-_MIN_SIZE_MM, _MAX_SIZE_MM = 5.0, 2000.0  # of the longest side: outside, the unit is most likely another one
+INFO_NAME = "models_info.json"
+MIN_SIZE_MM, MAX_SIZE_MM = 5.0, 2000.0  # of the longest side: outside, the unit is most likely another one
 _SIZE_TOLERANCE = 0.01  # of the sizes in models_info.json, which are rounded
 
 
@@ -39,9 +40,10 @@ class CadModel:
         vertices_mm: shape (num_vertices, 3), float64.
         faces: indices of vertices, counter-clockwise from outside, shape (num_faces, 3), int64.
         vertex_normals: unit vectors, shape (num_vertices, 3), float64.
-        vertex_colours: sRGB, shape (num_vertices, 3), uint8; None: a texture or nothing.
-        uv: texture coordinates of the vertices, (0, 0) the lower left corner, shape (num_vertices, 2), float64.
-        texture: sRGB, first row uppermost, shape (height, width, 3), uint8; None as `uv` is.
+        vertex_colours: sRGB, by which textures are multiplied, shape (num_vertices, 3), uint8; None: white.
+        uv: texture coordinates of the vertices, (0, 0) the lower left corner, shape (num_vertices, 2), float64; None:
+            no textures.
+        textures: None as `uv` is.
         diameter_mm: largest distance between two vertices.
     """
 
@@ -52,20 +54,28 @@ class CadModel:
     vertex_normals: NDArray[np.float64]
     vertex_colours: NDArray[np.uint8] | None
     uv: NDArray[np.float64] | None
-    texture: NDArray[np.uint8] | None
+    textures: Textures | None
     diameter_mm: float
 
     def digest(self) -> str:
         """A hash of everything in it: equal for equal models on every machine."""
         content = hashlib.sha256()
-        for field in fields(self):
-            value = getattr(self, field.name)
+        values: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.textures is not None:
+            values |= {"textures": self.textures.of_faces}
+            values |= {f"picture {index}": picture for index, picture in enumerate(self.textures.pictures)}
+        for name, value in values.items():
             if isinstance(value, np.ndarray):
-                content.update(f"{field.name} {value.dtype.str} {value.shape}".encode())
+                content.update(f"{name} {value.dtype.str} {value.shape}".encode())
                 content.update(np.ascontiguousarray(value).tobytes())
             else:
-                content.update(f"{field.name} {value!r}".encode())
+                content.update(f"{name} {value!r}".encode())
         return content.hexdigest()
+
+    @property
+    def texture(self) -> NDArray[np.uint8] | None:
+        """The first of its pictures, shape (height, width, 3)."""
+        return None if self.textures is None else self.textures.pictures[0]
 
 
 class _Info(BaseModel):
@@ -97,24 +107,24 @@ def read_models(folder: Path, objects: Mapping[int, str]) -> tuple[CadModel, ...
     """
     if not folder.is_dir():
         state = "must be a folder, got a file" if folder.exists() else "is missing"
-        raise FileNotFoundError(f"{folder} {state}; wanted BOP models there: obj_000001.ply, …, {_INFO}")
+        raise FileNotFoundError(f"{folder} {state}; wanted BOP models there: obj_000001.ply, …, {INFO_NAME}")
     if not objects:
         raise ValueError(f"objects must name at least one of the models in {folder}, got none")
-    infos = read_json(folder / _INFO, folder, _INFOS, ": a BOP models folder has it beside obj_000001.ply, …")
+    infos = read_json(folder / INFO_NAME, folder, _INFOS, ": a BOP models folder has it beside obj_000001.ply, …")
     models = []
     for object_id in sorted(objects):
         path = folder / f"obj_{object_id:06d}.ply"
         if object_id not in infos:
-            raise ValueError(f"{folder / _INFO} must have object {object_id}, got {sorted(infos)}")
-        check_file(path, folder, f": {_INFO} names it")
+            raise ValueError(f"{folder / INFO_NAME} must have object {object_id}, got {sorted(infos)}")
+        check_file(path, folder, f": {INFO_NAME} names it")
         info = infos[object_id]
-        model = _to_model(load_mesh(path), path, object_id, objects[object_id], 1.0, info.diameter)
+        model = to_model(load_mesh(path), path, object_id, objects[object_id], 1.0, info.diameter)
         lower = np.array([info.min_x, info.min_y, info.min_z])
         box = np.stack([lower, lower + np.array([info.size_x, info.size_y, info.size_z])])
         seen = np.stack([model.vertices_mm.min(0), model.vertices_mm.max(0)])
         if not np.allclose(seen, box, rtol=0, atol=_SIZE_TOLERANCE * info.diameter):
             raise ValueError(
-                f"{path} must have the bounding box that {_INFO} gives, {box.round(2).tolist()} mm, "
+                f"{path} must have the bounding box that {INFO_NAME} gives, {box.round(2).tolist()} mm, "
                 f"got {seen.round(2).tolist()} (another model, another unit or half copied)"
             )
         models.append(model)
@@ -133,17 +143,22 @@ def read_mesh(path: Path, object_id: int, name: str, scale_to_mm: float) -> CadM
     """
     if not 0 < scale_to_mm < np.inf:
         raise ValueError(f"{path}: scale_to_mm must be above 0, got {scale_to_mm}")
-    return _to_model(load_mesh(path), path, object_id, name, scale_to_mm, None)
+    return to_model(load_mesh(path), path, object_id, name, scale_to_mm)
 
 
-def _to_model(
-    mesh: RawMesh, path: Path, object_id: int, name: str, scale_to_mm: float, diameter_mm: float | None
+def to_model(
+    mesh: RawMesh, path: Path, object_id: int, name: str, scale_to_mm: float = 1.0, diameter_mm: float | None = None
 ) -> CadModel:
+    """The mesh, read from `path`, as a model; `diameter_mm` is measured where it is not given.
+
+    Raises:
+        ValueError: if it is of no sensible size, or flat.
+    """
     used, corners = np.unique(mesh.faces, return_inverse=True)  # others would be there for physics alone
     vertices, faces = mesh.vertices[used] * scale_to_mm, corners.reshape(mesh.faces.shape)
     size = float(np.ptp(vertices, axis=0).max())
-    if not _MIN_SIZE_MM <= size <= _MAX_SIZE_MM:
-        raise ValueError(f"{path} must be {_MIN_SIZE_MM} to {_MAX_SIZE_MM} mm long, got {size:.4g} (is it in mm?)")
+    if not MIN_SIZE_MM <= size <= MAX_SIZE_MM:
+        raise ValueError(f"{path} must be {MIN_SIZE_MM:g} to {MAX_SIZE_MM:g} mm long, got {size:.4g} (is it in mm?)")
     return CadModel(
         object_id=object_id,
         name=name,
@@ -152,7 +167,7 @@ def _to_model(
         vertex_normals=vertex_normals(vertices, faces),
         vertex_colours=None if mesh.vertex_colours is None else mesh.vertex_colours[used],
         uv=None if mesh.uv is None else mesh.uv[used],
-        texture=mesh.texture,
+        textures=mesh.textures,
         diameter_mm=diameter_mm or diameter(vertices, path),
     )
 
@@ -194,7 +209,7 @@ def write_models(models: Sequence[CadModel], folder: Path) -> None:
 
     Raises:
         FileExistsError: if the folder has something in it already.
-        ValueError: if two models have the same object id.
+        ValueError: if two models have the same object id, or one has textures that a PLY file cannot hold.
     """
     if len({model.object_id for model in models}) < len(models):
         raise ValueError(f"object ids must differ, got {[model.object_id for model in models]}")
@@ -205,6 +220,7 @@ def write_models(models: Sequence[CadModel], folder: Path) -> None:
     for model in models:
         stem = f"obj_{model.object_id:06d}"
         if model.texture is not None:
+            _check_writable(model)
             Image.fromarray(model.texture).save(folder / f"{stem}.png")
         (folder / f"{stem}.ply").write_bytes(_ply(model, f"{stem}.png"))
         lower, size = model.vertices_mm.min(0), np.ptp(model.vertices_mm, axis=0)
@@ -213,7 +229,14 @@ def write_models(models: Sequence[CadModel], folder: Path) -> None:
             **{f"min_{axis}": float(value) for axis, value in zip("xyz", lower, strict=True)},
             **{f"size_{axis}": float(value) for axis, value in zip("xyz", size, strict=True)},
         }
-    (folder / _INFO).write_text(json.dumps(infos, indent=1) + "\n", encoding="utf-8")
+    (folder / INFO_NAME).write_text(json.dumps(infos, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_writable(model: CadModel) -> None:
+    """Nothing, if all faces of the textured model have one picture, and its vertices no colours beside it."""
+    is_one = model.textures is not None and len(model.textures.pictures) == 1 and (model.textures.of_faces == 0).all()
+    if not is_one or model.vertex_colours is not None:
+        raise ValueError(f"{model.name} must have one texture for all its faces, or none, to be written as PLY")
 
 
 def _ply(model: CadModel, texture_name: str) -> bytes:

@@ -86,6 +86,6 @@ def make_model(object_id: int, sculpture: Sculpture) -> CadModel:
         vertex_normals=vertex_normals(vertices, faces),
         vertex_colours=sculpture.colours(surface),
         uv=None,
-        texture=None,
+        textures=None,
         diameter_mm=diameter(vertices, SCULPTURES[object_id].__name__),
     )

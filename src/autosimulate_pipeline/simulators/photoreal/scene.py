@@ -22,6 +22,9 @@ Background = Literal["screens", "books", "boxes", "wall"]
 Clutter = Literal["none", "sparse", "dense"]
 Environment = Literal["city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset"]
 
+Unit = Literal["mm", "cm", "m", "in"]
+Axis = Literal["x", "y", "z"]
+
 LINEMOD_OCCLUDED = {1: "ape", 5: "can", 6: "cat", 8: "driller", 9: "duck", 10: "eggbox", 11: "glue", 12: "holepuncher"}
 """Names of the benchmark's objects by their BOP object id."""
 
@@ -71,6 +74,24 @@ class PhotorealScene(BaseModel):
     )
 
 
+class ModelFileSettings(BaseModel):
+    """How the files of a `models_folder` that is not BOP's are read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: Unit | None = Field(
+        default=None, description="of the files' coordinates; null: metres in GLB, as the format says, else millimetres"
+    )
+    up_axis: Axis | None = Field(
+        default=None,
+        description="axis of the files that points up, on which `upright_fraction` acts; null: y in GLB, as the format "
+        "says, else z",
+    )
+    names: Mapping[str, Name] = Field(
+        default={}, description="category by file, without .obj and the like; a file that is not named is its own"
+    )
+
+
 class PhotorealSettings(BaseModel):
     """What is the same in every image of a run; no simulator parameters."""
 
@@ -78,11 +99,15 @@ class PhotorealSettings(BaseModel):
 
     models_folder: Path | None = Field(
         default=None,
-        description="CAD models in BOP's layout: obj_000001.ply and so on, millimetres; null: a set that is made here",
+        description="CAD models: a folder of OBJ, PLY and GLB files, or a BOP folder (models_info.json, obj_000001.ply "
+        "and so on, millimetres); null: a set that is made here",
     )
     objects: Mapping[int, Name] = Field(
-        default=LINEMOD_OCCLUDED, min_length=1, description="category name of each BOP object id that may be seen"
+        default=LINEMOD_OCCLUDED,
+        min_length=1,
+        description="of BOP models: category name of each object id that may be seen",
     )
+    model_files: ModelFileSettings = ModelFileSettings()
     image_width: int = Field(
         default=320,
         ge=32,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,9 +15,15 @@ from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS, 
 from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
 from autosimulate_pipeline.simulators.photoreal.job import ModelSource, PlacedDistractor, PlacedModel, RenderJob
-from autosimulate_pipeline.simulators.photoreal.models import read_models
+from autosimulate_pipeline.simulators.photoreal.model_files import read_folder
+from autosimulate_pipeline.simulators.photoreal.models import INFO_NAME
 from autosimulate_pipeline.simulators.photoreal.procedural_models import made_models
-from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings
+from autosimulate_pipeline.simulators.photoreal.scene import (
+    LINEMOD_OCCLUDED,
+    ModelFileSettings,
+    PhotorealScene,
+    PhotorealSettings,
+)
 from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
 
 WORKER = "autosimulate_pipeline.simulators.rendering.blender_photoreal:render"
@@ -32,11 +39,8 @@ class Photoreal:
     def __init__(self, settings: PhotorealSettings, parallel: ParallelSettings | None = None) -> None:
         self.settings = settings
         self.parallel = parallel or ParallelSettings()
-        folder = settings.models_folder
-        if folder is None:
-            assert settings.cache_folder is not None  # one of the two is given
-            folder = made_models(settings.cache_folder)
-        self.models = read_models(folder, settings.objects)
+        folder, files = _folder(settings)
+        self.models = read_folder(folder, settings.objects, files)
         self.categories = tuple(model.name for model in self.models)
         self.object_ids = tuple(model.object_id for model in self.models)
         self.owners: dict[str, str] = {}  # every parameter acts on the whole image
@@ -45,6 +49,7 @@ class Photoreal:
             folder.resolve(),
             tuple((model.object_id, model.name) for model in self.models),
             tuple(model.digest() for model in self.models),
+            files,
         )
 
     def check(self, scene: Scene) -> None:
@@ -98,3 +103,29 @@ class Photoreal:
                 PlacedDistractor(shape, pose) for shape, pose in zip(shapes, arrangement.distractor_poses, strict=True)
             ),
         )
+
+
+def _folder(settings: PhotorealSettings) -> tuple[Path, ModelFileSettings | None]:
+    """The folder of the models, and how its files are read; None: as BOP's.
+
+    Raises:
+        FileNotFoundError: if the folder is missing.
+        ValueError: if an option is given that is for folders of the other kind.
+    """
+    folder = settings.models_folder
+    if folder is None:
+        assert settings.cache_folder is not None  # one of the two is given
+        return made_models(settings.cache_folder), None
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder} is no folder, wanted CAD models there: OBJ, PLY or GLB files, or BOP's ({INFO_NAME}, …)"
+        )
+    is_bop = (folder / INFO_NAME).exists()
+    if is_bop and settings.model_files != ModelFileSettings():
+        raise ValueError(f"model_files must be left out for BOP models, got a folder with {INFO_NAME}: {folder}")
+    if not is_bop and settings.objects != LINEMOD_OCCLUDED:
+        raise ValueError(
+            f"objects must be left out for files of one's own, which model_files.names names, got {folder}: as BOP "
+            f"models it lacks {INFO_NAME}"
+        )
+    return folder, None if is_bop else settings.model_files

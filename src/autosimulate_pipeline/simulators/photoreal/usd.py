@@ -33,8 +33,9 @@ def export_usd(simulator: Photoreal, scene: Scene, seed: int, path: Path) -> Non
     run_in_workers(WORKER, [(job, str(path.resolve()))], simulator.parallel, ignore_progress)
     stage = Usd.Stage.Open(str(path))
     for prim in stage.Traverse():
-        # A bound material would hide the colours of the vertices.
-        if prim.IsA(UsdGeom.Mesh) and UsdGeom.Mesh(prim).GetDisplayColorAttr().HasAuthoredValue():
+        # A bound material would hide the colours of the vertices; beside a texture they matter less than it.
+        is_coloured = prim.IsA(UsdGeom.Mesh) and UsdGeom.Mesh(prim).GetDisplayColorAttr().HasAuthoredValue()
+        if is_coloured and not UsdGeom.PrimvarsAPI(prim).HasPrimvar("st"):
             prim.RemoveProperty(UsdShade.Tokens.materialBinding)
             prim.RemoveAPI(UsdShade.MaterialBindingAPI)
     stage.Save()

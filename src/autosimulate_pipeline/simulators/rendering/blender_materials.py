@@ -121,19 +121,14 @@ def make_materials(atlas: NDArray[np.uint8], board: NDArray[np.uint8]) -> dict[s
     return materials | {"board": material}
 
 
-def vertex_colours(name: str, attribute: str) -> bpy.types.Material:
-    """A CAD model's own colours, moderately rough."""
+def coloured(name: str, attribute: str | None, texture: NDArray[np.uint8] | None = None) -> bpy.types.Material:
+    """A CAD model's own surface, moderately rough: colours of its vertices times a texture; white without both."""
     material, nodes = new_material(name)
-    colour = nodes.add("VertexColor", layer_name=attribute).outputs[0]
+    colour: Any = (1.0, 1.0, 1.0) if attribute is None else nodes.add("VertexColor", layer_name=attribute).outputs[0]
+    if texture is not None:
+        picture = nodes.add("TexImage", image=image_from_array(name, texture)).outputs[0]
+        colour = picture if attribute is None else nodes.product(picture, colour)
     nodes.surface(colour, roughness=0.38, gloss=0.9)
-    return material
-
-
-def textured(name: str, texture: NDArray[np.uint8]) -> bpy.types.Material:
-    """A CAD model's texture, moderately rough."""
-    material, nodes = new_material(name)
-    picture = nodes.add("TexImage", image=image_from_array(name, texture)).outputs[0]
-    nodes.surface(picture, roughness=0.38, gloss=0.9)
     return material
 
 

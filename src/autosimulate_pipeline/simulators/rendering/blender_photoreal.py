@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -10,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autosimulate_pipeline.records import AnnotatedImage, Geometry
+from autosimulate_pipeline.simulators.photoreal import mesh_files
 from autosimulate_pipeline.simulators.photoreal.camera import CameraPose, camera_matrix, project, sample_pose
 from autosimulate_pipeline.simulators.photoreal.job import ModelSource, RenderJob
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, read_models
+from autosimulate_pipeline.simulators.photoreal.model_files import read_folder
+from autosimulate_pipeline.simulators.photoreal.models import CadModel
 from autosimulate_pipeline.simulators.photoreal.silhouettes import full_extent
 from autosimulate_pipeline.simulators.rendering.blender_clutter import plain, print_corner
 from autosimulate_pipeline.simulators.rendering.blender_furniture import show
-from autosimulate_pipeline.simulators.rendering.blender_materials import textured, vertex_colours
+from autosimulate_pipeline.simulators.rendering.blender_materials import coloured
 from autosimulate_pipeline.simulators.rendering.blender_rooms import Room
 from autosimulate_pipeline.simulators.rendering.blender_session import (
     Matrix,
@@ -145,6 +148,7 @@ def _build() -> None:
     """Rooms and camera, in the empty scene."""
     _standing[:] = [Room()]
     _import_model.cache_clear()
+    _materials.cache_clear()
     view_layer = bpy.context.view_layer
     view_layer.use_pass_z = True
     camera = bpy.data.cameras.new("camera")
@@ -155,7 +159,8 @@ def _build() -> None:
 @lru_cache(maxsize=8)
 def _read(source: ModelSource) -> tuple[CadModel, ...]:
     """The CAD models, read again only when they are others."""
-    models = read_models(source.folder, dict(source.names))
+    mesh_files.logger.setLevel(logging.ERROR)  # what they lack the process that sent the job has said
+    models = read_folder(source.folder, dict(source.names), source.files)
     if tuple(model.digest() for model in models) != source.digests:
         raise ValueError(f"the models in {source.folder} changed while images were being rendered")
     return models
@@ -173,13 +178,25 @@ def _import_model(model: CadModel, copy: int) -> bpy.types.Object:
         attribute = mesh.color_attributes.new(COLOURS, "BYTE_COLOR", "POINT")
         colours = np.concatenate([model.vertex_colours, np.full((len(model.vertex_colours), 1), 255)], axis=1) / 255
         attribute.data.foreach_set("color_srgb", colours.astype(np.float32).ravel())
-    if model.uv is not None and model.texture is not None:
+    for material in _materials(model):
+        mesh.materials.append(material)
+    if model.uv is not None and model.textures is not None:
         corner_uv = model.uv[model.faces.ravel()].astype(np.float32)
         mesh.uv_layers.new(name="uv").uv.foreach_set("vector", corner_uv.ravel())
-        mesh.materials.append(textured(model.name, model.texture))
-    else:
-        mesh.materials.append(bpy.data.materials.get("CAD model") or vertex_colours("CAD model", COLOURS))
+        _, slots = np.unique(model.textures.of_faces, return_inverse=True)
+        mesh.polygons.foreach_set("material_index", slots.astype(np.int32))
     return link(f"{model.name} {copy}", mesh)
+
+
+@lru_cache(maxsize=256)
+def _materials(model: CadModel) -> list[bpy.types.Material]:
+    """One for each picture that faces have, in their order; that of faces without comes first."""
+    attribute = None if model.vertex_colours is None else COLOURS
+    if model.textures is None:
+        name = "CAD model" if attribute else "white CAD model"
+        return [bpy.data.materials.get(name) or coloured(name, attribute)]
+    pictures = [None, *model.textures.pictures]
+    return [coloured(model.name, attribute, pictures[1 + number]) for number in np.unique(model.textures.of_faces)]
 
 
 def _place(job: RenderJob, models: dict[int, CadModel]) -> list[tuple[float, float, float]]:

@@ -9,7 +9,6 @@ by PNG or EXR takes 10.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,8 @@ except (ImportError, OSError) as failure:
 import bmesh  # these come with bpy and exist only once it is imported
 import cycles
 from mathutils import Matrix, Vector
+
+from autosimulate_pipeline.simulators.rendering.colours import linear_from_srgb, srgb_from_linear
 
 __all__ = [
     "Matrix",
@@ -84,18 +85,6 @@ def render_passes() -> dict[str, NDArray[np.float32]]:
     height = bpy.context.scene.render.resolution_y
     width = bpy.context.scene.render.resolution_x
     return {name: values.reshape(height, width, -1)[::-1] for name, values in _passes.items()}
-
-
-def srgb_from_linear(radiance: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """Blender's "Standard" view: clipped to [0, 1], IEC 61966-2-1 transfer curve."""
-    clipped = np.clip(radiance, 0, 1)
-    return np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)
-
-
-def linear_from_srgb(colour: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Linear RGB of an 8-bit sRGB colour, in [0, 1]."""
-    unit = np.array(colour) / 255
-    return np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
 
 
 _passes: dict[str, NDArray[np.float32]] = {}
