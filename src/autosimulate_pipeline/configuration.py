@@ -263,7 +263,7 @@ def pipeline_name(names: Sequence[str] | None) -> str:
     Raises:
         ConfigurationError: if several are named.
     """
-    named = [name.replace("__default__", "autosimulate") for name in dict.fromkeys(names or ["autosimulate"])]
+    named = list(dict.fromkeys(name.replace("__default__", "autosimulate") for name in names or ["autosimulate"]))
     if len(named) > 1:
         raise ConfigurationError(f"--pipeline must be one pipeline (each has its own runs), got {', '.join(named)}")
     return named[0]

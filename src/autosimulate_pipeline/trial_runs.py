@@ -12,10 +12,10 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from rich.markup import escape
 
@@ -67,9 +67,7 @@ def run_trials(
         choices = ["--to-outputs", trial.last_state, "--only-missing-outputs"] if until_last_state else []
         return submit(run_trial, trial, *choices)
 
-    wanted = ExitStack()
-    for trial in trials:
-        wanted.enter_context(_wanted(trial))
+    locks = [_hold(trial) for trial in trials]
     running = {start(trial): trial for trial in trials}
     attempts = Counter(trial.run for trial in trials)
     try:
@@ -87,7 +85,8 @@ def run_trials(
                     else:
                         yield trial, f"[bold red]failed:[/] {trial.run}, {attempts[trial.run]} workers died: {loss}"
     finally:
-        wanted.close()
+        for lock in locks:
+            lock.close()
         if pool is not None:
             pool.shutdown(cancel_futures=True)
         else:
@@ -96,19 +95,13 @@ def run_trials(
                 future.cancel()
 
 
-@contextmanager
-def _wanted(trial: Trial) -> Iterator[None]:
-    """Holds the lock without which the trial does not run."""
+def _hold(trial: Trial) -> TextIO:
+    """The lock without which the trial does not run, held until it is closed; several searches may hold it."""
     path = trial.file("08_reporting", WANTED)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        try:
-            yield
-        finally:
-            with suppress(BlockingIOError):  # another search wants it too
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
+    lock = path.open("a+")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
 
 
 def run_trial(trial: Trial, *choices: str) -> str | None:
