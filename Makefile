@@ -59,6 +59,9 @@ lock: setup ## resolves requirements.lock anew from pyproject.toml
 	@.venv/bin/uv pip compile pyproject.toml --extra viz --extra dask --extra ray --extra dev --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
 
-clean-run: ## deletes the folders of one run: make clean-run RUN=autosimulate
-	@test -n "$(RUN)" || { echo "say which: make clean-run RUN=NAME"; exit 1; }
-	@rm -rf -- data/*/"$(RUN)"
+clean-run: ## deletes the folders of one run and lists them: make clean-run RUN=autosimulate
+	@case "$(RUN)" in ""|.*|-*|*[!A-Za-z0-9._=+-]*) \
+		echo "RUN must be a run's name, letters, digits and . _ = + -: make clean-run RUN=autosimulate"; exit 1;; esac; \
+	deleted=; for folder in data/*/"$(RUN)"; do \
+		if [ -d "$$folder" ]; then rm -rf -- "$$folder" && echo "deleted $$folder" && deleted=yes || exit 1; fi; done; \
+	[ "$$deleted" ] || echo "nothing to delete: there is no folder data/*/$(RUN)"

@@ -184,8 +184,40 @@ COMMANDS: list[tuple[list[str], str]] = [
         ["run", "--env", "builds"],
         "parameters of the environment builds must be keys and values: could not determine a constructor",
     ),
-    (["run", "--env", "listed"], "parameters of the environment listed must be keys and values: "),
-    (["run", "--env", "environment"], "Unsupported interpolation type oc.env full_key: experiment"),
+    (["run", "--env", "listed"], "parameters of the environment listed must be keys and values"),
+    (
+        ["run", "--env", "environment"],
+        "parameters of the environment environment: KeyError raised while resolving interpolation: "
+        "\"Environment variable 'NOWHERE' not found\" full_key: experiment",
+    ),
+    (
+        ["run", "--env", "latin"],
+        "error: conf/latin/parameters.yml must be in UTF-8, got the byte 0xe9 in line 2",
+    ),
+    (["run", "--env", "unnamed"], "error: mlflow.experiment: string should have at least 1 character, got ''"),
+    (
+        ["run", "--env", "filed"],
+        "error: mlflow.tracking_uri: must be a database or a server, such as sqlite",
+    ),
+    (
+        ["run", "--pipelines", "autosimulate,frozen"],
+        "Error: --pipeline must be one pipeline (each has its own runs), got auto",
+    ),
+    (
+        ["run", "--pipelines", "frozen", "--pipeline", "lts"],
+        "--pipeline must be one pipeline (each has its own runs), got lts",
+    ),
+    (
+        ["run", "--params", "seed=1", "--params", "seed=2"],
+        "seed must be given once in --params, got '1' and '2'",
+    ),
+    (["run", "--params", "loop.num_images=[1"], "loop.num_images must be a value that YAML can read, got '[1'"),
+    (["run", "--params", "seed"], "Error: --params must be key=value, several with commas between them, got 'seed'"),
+    (["run", "--runner", "ParallelRunner"], "Error: --runner must be SequentialRunner (parallel.num_workers renders)"),
+    (
+        ["grid-search", "tiny", "--env", "numbered"],
+        "numbered must be keys and values, a number as a key in quotes",
+    ),
     (
         ["run", "--env", "tracked"],
         "error: mlflow.experimnt is not a parameter; docs/reference/parameters.md has those there are",
@@ -206,12 +238,19 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "torn": "loop: {num_images: 8",
         "builds": "loop: !!python/object/apply:os.mkdir [pwned]",
         "listed": "[loop, 8]",
-        "environment": "experiment: ${oc.env:HOME}",
+        "environment": "experiment: ${oc.env:NOWHERE}",
     }.items():
         (tmp_path / "conf" / env).mkdir()
         (tmp_path / "conf" / env / "parameters.yml").write_text(text)
-    (tmp_path / "conf/tracked").mkdir()
-    (tmp_path / "conf/tracked/mlflow.yml").write_text("experimnt: mine")
+    for file, text in {
+        "tracked/mlflow.yml": "experimnt: mine",
+        "unnamed/mlflow.yml": "experiment: ''",
+        "filed/mlflow.yml": "tracking_uri: mlruns",
+        "latin/parameters.yml": "seed: 1\nexperiment: été",
+        "numbered/grids.yml": "007: {grid: {seed: [1]}}",
+    }.items():
+        (tmp_path / "conf" / file).parent.mkdir()
+        (tmp_path / "conf" / file).write_bytes(text.encode("latin-1"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from autosimulate_pipeline.configuration import (
     check_parameters,
     default_run_name,
     flattened,
+    read_overrides,
 )
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.run_record import check_run, record_run
@@ -171,6 +174,37 @@ def test_run_is_named_after_what_was_asked_for() -> None:
 def test_run_name_cannot_leave_its_folder(run: str) -> None:
     with pytest.raises(ConfigurationError, match="run must be letters"):
         ProjectConfigLoader(str(PROJECT / "conf"), None, {"run": run}, base_env="base", default_run_env="local")
+
+
+@pytest.mark.parametrize("run", ["2024_01_15", "2024-01-15", "007", "3.10", "7e85679", "1e3", "true", "null", "mine"])
+def test_run_names_stay_text(run: str) -> None:
+    assert read_overrides(["seed=007", f"run={run}", "x.y=1e-3"]) == {"seed": 7, "run": run, "x": {"y": 1e-3}}
+    loader = ProjectConfigLoader(str(PROJECT / "conf"), None, {"run": run}, base_env="base", default_run_env="local")
+    assert loader["parameters"]["run"] == run
+
+
+def test_a_run_name_that_yaml_has_made_a_number_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="run must be text, in quotes .* got 7$"):
+        ProjectConfigLoader(str(PROJECT / "conf"), None, {"run": 7}, base_env="base", default_run_env="local")
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize(
+    ("run", "output"),
+    [
+        ("007", "deleted data/01_raw/007\ndeleted data/08_reporting/007\n"),
+        ("7", "nothing to delete: there is no folder data/*/7\n"),
+        ("..", "RUN must be a run's name, letters, digits and . _ = + -: make clean-run RUN=autosimulate\n"),
+    ],
+)
+def test_clean_run_says_what_it_deletes(run: str, output: str, tmp_path: Path) -> None:
+    shutil.copy(PROJECT / "Makefile", tmp_path)
+    for folder in ("01_raw/007", "08_reporting/007", "08_reporting/70"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    command = ["/usr/bin/make", "-s", "clean-run", f"RUN={run}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout == output
+    assert len(list(tmp_path.glob("data/*/*"))) == (1 if run == "007" else 3)
 
 
 def test_run_is_not_gone_on_with_under_other_settings(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Faults from outside: damaged files, two runs at once, a read-only folder, MLflow away, clocks that jump, no numbers.
+"""Faults from outside: damaged files, two runs at once, a read-only folder, no MLflow, clocks that jump, no numbers.
 
-Each is handled and told, or the command ends in one line that says what to do, and goes on from there.
+Each is handled and reported, or the command ends in one line that says what to do, and can be resumed.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner, Result
+from kedro.framework.cli.cli import main
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from autosimulate_pipeline.annotations import write_coco
+from autosimulate_pipeline.atomic import reading
 from autosimulate_pipeline.cli import run, stopped_by_sigterm
-from autosimulate_pipeline.configuration import check_parameters
+from autosimulate_pipeline.configuration import ProjectConfigLoader, check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, ScenesDataset, WeightsDataset
 from autosimulate_pipeline.grids import load_conf
 from autosimulate_pipeline.hooks import MemoryHook
@@ -114,26 +116,44 @@ def test_a_damaged_file_of_a_run_is_named_with_what_to_do_and_made_again(whole: 
         lost.unlink()
         line = error_of(kedro_run())
         assert line.startswith(f"error: {to_delete} is damaged (")
-        assert line.endswith("): delete it, and the same command makes it again")
+        assert line.endswith("): delete it and rerun the command to regenerate it")
         shutil.rmtree(file.parents[1]) if name.endswith(".png") else file.unlink()
         assert kedro_run().exit_code == 0
         assert file.read_bytes() == content and lost.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 64], ids=["empty", "cut", "zeros"])
-def test_what_cannot_be_read_is_damaged_whatever_its_reader_raises(content: bytes, tmp_path: Path) -> None:
+def test_content_that_cannot_be_read_is_damaged(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "kept"
     file.write_bytes(content)
     datasets = [ScenesDataset(str(file)), WeightsDataset(str(file)), RecordDataset(str(file), "builtins.dict")]
     (tmp_path / "images").mkdir()
     shutil.copy(file, tmp_path / "images/annotations.json")
     for dataset in (*datasets, AnnotatedImagesDataset(str(tmp_path / "images"))):
-        with pytest.raises(DatasetError, match="is damaged .*: delete it, and the same command makes it again$"):
+        with pytest.raises(DatasetError, match="is damaged .*: delete it and rerun the command to regenerate it$"):
             dataset.load()
     file.unlink()
     for dataset in datasets:
         with pytest.raises(DatasetError, match="No such file"):
             dataset.load()
+
+
+def test_a_fault_of_the_code_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError), reading(tmp_path):
+        raise AttributeError("'NoneType' object has no attribute 'images'")
+    with pytest.raises(FileNotFoundError, match="No such file"), reading(tmp_path / "lost"):
+        raise FileNotFoundError("annotations.json is missing")
+
+
+def test_nodes_whose_inputs_were_never_made_are_refused_with_the_inputs_names(
+    toy_project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toy_project)
+    refused = CliRunner().invoke(run, ["--env", "toy", "--nodes", "write-report", "--params", "run=fresh"])
+    line = error_of(refused)
+    assert line.startswith("error: run 'fresh' has no frame_000, frame_001, ") and " more yet" in line
+    assert line.endswith(", which the nodes asked for read: first run it without choosing nodes")
+    assert not list(toy_project.glob("data/*/fresh"))
 
 
 def test_a_record_of_values_that_are_no_numbers_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -157,7 +177,7 @@ def test_a_second_process_waits_for_the_first_and_cleans_up_after_the_dead(
     second.start()
     second.join(timeout=1)
     assert second.is_alive() and torn.exists()
-    assert "Run 'mine' waits for another process that is at it: process " in caplog.text
+    assert "Run 'mine' is in use by another process (process " in caplog.text
     first.close()
     second.join(timeout=60)
     assert len(claimed) == 1 and not torn.exists()
@@ -173,7 +193,7 @@ def test_a_run_waits_its_turn_and_then_has_nothing_to_do(
         fcntl.flock(lock, fcntl.LOCK_EX)
         second.start()
         deadline = time.monotonic() + 60
-        while "waits for another process" not in caplog.text and time.monotonic() < deadline:
+        while "in use by another process" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.05)
         assert second.is_alive()
     second.join(timeout=60)
@@ -193,7 +213,7 @@ def test_a_network_that_another_run_is_pretraining_is_waited_for(toy_project: Pa
         command = [sys.executable, "-m", "kedro", "run", "--env", "toy", "--params", parameters]
         second = subprocess.Popen(command, cwd=toy_project, stdout=output, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 120
-        while "waits for another process" not in told.read_text() and time.monotonic() < deadline:
+        while "in use by another process" not in told.read_text() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert second.poll() is None and weights.parent.name in told.read_text() and not weights.exists()
     while not weights.exists() and second.poll() is None:
@@ -208,7 +228,7 @@ def test_a_network_that_another_run_is_pretraining_is_waited_for(toy_project: Pa
     with (weights.parent / LOCK_NAME).open("a") as lock, told.open("wb") as output:
         fcntl.flock(lock, fcntl.LOCK_EX)
         second = subprocess.Popen(command, cwd=toy_project, stdout=output, stderr=subprocess.STDOUT)
-        while "waits for another process" not in told.read_text() and second.poll() is None:
+        while "in use by another process" not in told.read_text() and second.poll() is None:
             time.sleep(0.05)
         made.rename(weights)
     while not list(toy_project.glob("data/*/waited/weights_000.safetensors")) and second.poll() is None:
@@ -230,6 +250,52 @@ def test_an_environment_in_kedro_env_is_part_of_the_name_as_with_env(
     finished = CliRunner().invoke(run, [])
     assert finished.exit_code == 0, finished.output
     assert summary.exists()
+
+
+@pytest.mark.parametrize("separate", [False, True], ids=["one --params", "two"])
+def test_names_stay_text_and_several_params_are_merged(separate: bool, whole: Path) -> None:
+    """Of a run that is refused: the one named 007 has never rendered."""
+    params = ["--params", "generate.num_images=4", "--params", "run=007"]
+    options = params if separate else ["--params", "generate.num_images=4,run=007"]
+    refused = CliRunner().invoke(run, ["--env", "toy", "--pipeline", "generate", *options])
+    assert (
+        error_of(refused) == "error: run must be one that exists (--params run=NAME, in data/08_reporting), got '007'"
+    )
+    assert not (whole / "data/08_reporting/7").exists()
+
+
+def test_a_run_of_the_config_file_takes_params_of_the_command_line_alone(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.yml").write_text("run: {env: toy, pipeline: generate, params: {run: '007'}}")
+    config = ["--config", str(tmp_path / "run.yml")]
+    assert "got '007'" in error_of(CliRunner().invoke(run, config))
+    assert "got '3.10'" in error_of(CliRunner().invoke(run, [*config, "--params", "run=3.10"]))
+
+
+def test_in_a_subfolder_and_a_locale_that_is_not_utf8_a_run_prints_as_elsewhere(toy_project: Path) -> None:
+    (toy_project / "subfolder").mkdir()
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "kedro", "run", "--env", "toy", "--params", "run=ascii"]
+    done = subprocess.run(
+        command, cwd=toy_project / "subfolder", env=os.environ | locale, capture_output=True, check=False
+    )
+    printed = (done.stdout + done.stderr).decode("ascii")
+    assert done.returncode == 0, printed
+    assert len(printed.splitlines()) < 25 and "Loading data" not in printed
+    assert "retrained at the learned psi" in printed
+    report = toy_project / "data/08_reporting/ascii/report.html"
+    assert "\N{GREEK SMALL LETTER PSI}" in report.read_text(encoding="utf-8")
+
+
+def test_pipelines_are_listed_without_a_session(
+    toy_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(toy_project)
+    monkeypatch.setattr(ProjectConfigLoader, "current", None)
+    monkeypatch.setattr(sys, "argv", ["kedro", "registry", "list"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert {"autosimulate", "frozen", "generate", "validation_only"} <= set(yaml.safe_load(capsys.readouterr().out))
 
 
 @pytest.fixture
@@ -261,7 +327,7 @@ def test_what_mlflow_has_missed_is_told_by_the_same_command(
     (toy_project / "conf/toy/mlflow.yml").write_text("tracking_uri: sqlite:///away/mlflow.db\n")
     (toy_project / "away").touch()  # where its folder would be
     missed = kedro_run("run=missed")
-    assert missed.exit_code == 0 and caplog.text.count("MLflow is away") == 1
+    assert missed.exit_code == 0 and caplog.text.count("MLflow cannot be reached") == 1
     (toy_project / "away").unlink()
     (toy_project / "away").mkdir()
     assert kedro_run("run=missed").exit_code == 0
@@ -321,7 +387,7 @@ def test_a_run_that_is_stopped_is_killed_in_mlflow(toy_project: Path, stop: sign
         time.sleep(0.05)
     stopped.send_signal(stop)
     told, _ = stopped.communicate(timeout=120)
-    assert stopped.returncode == 130 and told.endswith("stopped: the same command goes on from here\n"), told
+    assert stopped.returncode == 130 and told.endswith("stopped; rerun the command to resume\n"), told
     assert "Warning" not in told
     with closing(sqlite3.connect(toy_project / "mlflow.db")) as database:
         statuses = database.execute("SELECT status FROM runs WHERE name = ?", (run,)).fetchall()
@@ -345,7 +411,7 @@ def test_a_grid_that_is_stopped_is_killed_in_mlflow(toy_project: Path, stop: sig
     else:
         stopped.send_signal(stop)  # as a scheduler does
     told, _ = stopped.communicate(timeout=120)
-    assert stopped.returncode == 130 and told.endswith("stopped: the same command goes on from here\n"), told
+    assert stopped.returncode == 130 and told.endswith("stopped; rerun the command to resume\n"), told
     with closing(sqlite3.connect(toy_project / "mlflow.db")) as database:
         statuses = dict(database.execute("SELECT name, status FROM runs WHERE name LIKE ?", (f"%{name}%",)).fetchall())
     assert len(statuses) == 2 and set(statuses.values()) == {"KILLED"}, statuses

@@ -389,20 +389,28 @@ def test_unknown_run_is_refused_in_one_line_with_those_there_are(
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "reason"),
+    ("file", "text", "complaint"),
     [
-        ("08_reporting/a/parameters.json", '{"loop":', "Expecting value: line 1 column 9 (char 8)"),
-        ("08_reporting/a/summary.json", "{}", "'test_map'"),
-        ("07_model_output/a/state_002.json", "{}", "method: Field required"),
+        (
+            "08_reporting/a/parameters.json",
+            '{"loop":',
+            "is damaged (Expecting value: line 1 column 9 (char 8)): delete it and",
+        ),
+        ("08_reporting/a/parameters.json", "[1]", "is damaged (wanted a JSON object, got list): delete it and"),
+        ("08_reporting/a/summary.json", "{}", "is damaged ('test_map'): delete it and"),
+        (
+            "07_model_output/a/state_002.json",
+            "{}",
+            "does not fit this version of the code (method: Field required): use the version that wrote it, "
+            "or delete it and",
+        ),
     ],
 )
 def test_damaged_file_of_a_run_is_named(
-    file: str, text: str, reason: str, data: Path, monkeypatch: pytest.MonkeyPatch
+    file: str, text: str, complaint: str, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(data.parent)
     (data / file).write_text(text)
     done = CliRunner().invoke(cli, ["report", "--compare", "a", "b"])
     assert done.exit_code == 1
-    assert done.output == (
-        f"Error: data/{file} is damaged ({reason}): delete it, and the same command makes it again\n"
-    )
+    assert done.output == f"Error: data/{file} {complaint} rerun the command to regenerate it\n"

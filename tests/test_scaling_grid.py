@@ -6,7 +6,7 @@ import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,6 +59,42 @@ def test_a_trial_whose_worker_dies_goes_on_in_another(
     assert ended is trial
     assert starts == [trial] * 3
     assert failure is None if told is None else told in str(failure)
+
+
+def test_a_trial_that_is_no_longer_wanted_is_stopped_wherever_it_runs(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an engine's worker too, to which no signal of the grid search comes."""
+    monkeypatch.setattr(trial_runs, "STOP_SECONDS", 1)
+    monkeypatch.setattr(trial_runs, "ENGINE_SECONDS", 60)
+    monkeypatch.setattr(sys, "executable", str(sleeper(trial.project)))
+    workers = ThreadPoolExecutor(1)
+    engine = SimpleNamespace(submit=workers.submit, losses=(), count_workers=lambda _seconds: 1)
+    monkeypatch.setattr(trial_runs, "open_engine", lambda *_arguments: engine)
+    waiting = dataclasses.replace(trial, arguments=["--env", "never"])
+    ended: list[str | None] = []
+
+    def interrupt() -> None:
+        if (trial.project / "started").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        for _, failure in run_trials(
+            [trial, waiting], 2, ParallelSettings(backend="dask"), until_last_state=True, while_waiting=interrupt
+        ):
+            ended.append(failure)
+    assert ended == [] and (trial.project / "started").read_text() == "started\nterminated\n", "the second never began"
+
+
+def sleeper(folder: Path) -> Path:
+    """A program that sleeps until SIGTERM ends it, and writes down both."""
+    program = folder / "sleeper"
+    program.write_text(
+        f"#!/bin/bash\ntrap 'echo terminated >> {folder}/started; exit 143' TERM\n"
+        f"echo started >> {folder}/started\nwhile true; do sleep 0.1; done\n"
+    )
+    program.chmod(0o755)
+    return program
 
 
 def test_a_machine_without_the_folder_is_told(trial: Trial, tmp_path: Path) -> None:

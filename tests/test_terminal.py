@@ -108,3 +108,26 @@ def test_quiet_tells_the_files_alone(
     progress.display.start("named")
     progress.tell_summary(summary, tmp_path)
     assert capsys.readouterr().out == "report.html\n"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False], ids=["terminal", "pipe"])
+def test_a_terminal_without_utf8_gets_tables_and_bars_in_ascii(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr("sys.stdout", output)
+    progress.print_in_any_encoding()
+    console = Console(force_terminal=is_terminal, width=100, highlight=False, color_system=None)
+    monkeypatch.setattr(progress, "console", console)
+    display = progress.RunDisplay()
+    display.start("größe: autosimulate", 2)
+    display.iteration(*told(1, 0.1))
+    display.iteration(*told(2, 0.2))
+    display.close()
+    tests = {"start": 0.5, "learned": 0.6}
+    progress.tell_summary({"test_map": tests, "images_rendered": 8, "seconds": {"total": 5}}, tmp_path)
+    printed = output.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]  # of a BytesIO
+    assert "gr\\xf6\\xdfe: autosimulate" in printed and "retrained at the learned psi" in printed
+    assert "------" in printed
+    if is_terminal:
+        assert "=#" in printed and re.search(r"psi +square_x", printed)

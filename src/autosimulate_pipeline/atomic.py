@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from pydantic import ValidationError
 
@@ -17,20 +19,22 @@ TORN = ".*.part"
 
 
 class DamagedFileError(ValueError):
-    """A file of a run that cannot be read; the run makes it anew once it is deleted."""
+    """A file of a run whose content cannot be read; rerunning the command regenerates it once it is deleted."""
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
     """A path to write a file or folder to; on success it takes the place of `target`, on failure it is removed.
 
-    It is on the disk before it is renamed, so that a power cut does not leave an empty file of the right name.
+    File, folder and rename reach the disk before the next step, so that a power cut leaves no empty file under the
+    name of a whole one. The path is random: several machines may write to one file system.
 
     Raises:
         OSError: from writing, such as a full disk; `target`, file or folder, is then as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft, replaced = (target.with_name(f".{target.name}.{os.getpid()}.{what}.part") for what in ("new", "old"))
+    token = token_hex(4)
+    draft, replaced = (target.with_name(f".{target.name}.{token}.{what}.part") for what in ("new", "old"))
     try:
         yield draft
         for file in [draft, *draft.rglob("*")]:
@@ -38,6 +42,7 @@ def replacing(target: Path) -> Iterator[Path]:
         if target.is_dir():  # it cannot be replaced in one step; a kill in between leaves it missing, not torn
             target.rename(replaced)
         draft.replace(target)
+        _flush(target.parent)
     finally:
         if replaced.exists() and not target.exists():
             replaced.rename(target)
@@ -54,31 +59,36 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Reads a file or folder of a run's.
+def reading(path: Path, *unreadable: type[Exception]) -> Iterator[None]:
+    """Names a file or folder of a run, and what to do, where its content cannot be read.
+
+    Args:
+        unreadable: what the reader raises for such content, besides ValueError and an OSError without a number. Every
+            other exception is a fault of the code, not of the file, and passes.
 
     Raises:
-        DamagedFileError: if it is there and makes no sense, whatever its reader raises; one line that says what to do.
-        OSError: if the system does not give it.
+        DamagedFileError: if the file is there and its content cannot be read, or does not fit the code; one line.
+        OSError: if the file is missing, or the system refuses to read it.
     """
+    expected: tuple[type[Exception], ...] = (ValueError, OSError, *unreadable)
     try:
         yield
-    except MemoryError:
-        raise
-    except Exception as failure:
-        is_incomplete = isinstance(failure, FileNotFoundError) and path.exists()
-        if isinstance(failure, OSError) and failure.errno is not None and not is_incomplete:
+    except expected as failure:
+        shown = os.path.relpath(path)
+        if isinstance(failure, FileNotFoundError):
+            if not path.exists():
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown) from failure
+        elif isinstance(failure, OSError) and failure.errno is not None:
             raise
-        raise DamagedFileError(
-            f"{os.path.relpath(path)} is damaged ({_reason(failure)}): delete it, and the same command makes it again"
-        ) from failure
-
-
-def _reason(failure: Exception) -> str:
-    if isinstance(failure, ValidationError):
-        first = failure.errors()[0]
-        return ": ".join([*map(str, first["loc"]), first["msg"]])
-    return in_one_line(failure)
+        what, remedy = f"is damaged ({in_one_line(failure)})", "delete it and rerun the command to regenerate it"
+        if isinstance(failure, ValidationError):
+            first = failure.errors()[0]
+            reason = ": ".join([*map(str, first["loc"]), first["msg"]])
+            what = f"is damaged ({reason})"
+            if first["type"] != "json_invalid":  # files appear whole: whole JSON of other fields is other code's
+                what = f"does not fit this version of the code ({reason})"
+                remedy = f"use the version that wrote it, or {remedy}"
+        raise DamagedFileError(f"{shown} {what}: {remedy}") from failure
 
 
 def _flush(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The project's own commands of `kedro`: runs go on where they ended, and everything fails in one line."""
+"""The project's own commands of `kedro`: runs resume where they ended, and everything fails in one line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import env_option
+from kedro.framework.project import LOGGING
 from kedro.io import DatasetError
 from kedro.utils import find_kedro_project
 from rich.markup import escape
@@ -23,9 +25,15 @@ from rich.markup import escape
 from autosimulate_pipeline.annotations import check_no_links
 from autosimulate_pipeline.annotations.checking import check_dataset
 from autosimulate_pipeline.atomic import DamagedFileError, replacing
-from autosimulate_pipeline.configuration import ConfigurationError, default_run_name, pipeline_name, run_folder
+from autosimulate_pipeline.configuration import (
+    ConfigurationError,
+    default_run_name,
+    pipeline_name,
+    read_overrides,
+    run_folder,
+)
 from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
-from autosimulate_pipeline.progress import be_quiet, display, errors
+from autosimulate_pipeline.progress import be_quiet, display, errors, print_in_any_encoding
 from autosimulate_pipeline.user_paths import existing_folder, expanded
 
 NODE_CHOICES = ("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces")
@@ -37,17 +45,23 @@ def cli() -> None:
 
 
 def run_pipeline(**options: Any) -> None:
-    """Run a pipeline; a run that exists already goes on where it ended.
+    """Run a pipeline; a run that exists already resumes where it ended.
 
     The run is named after the pipeline and the overrides, or by `--params run=NAME`, and lives in data/*/<run>/.
     """
     if options.pop("quiet"):
         be_quiet()
-    pipeline, params = options.pop("pipeline", None), dict(options["params"] or {})
-    if pipeline:  # Kedro warns that --pipeline is old; here both spellings are welcome
-        options["pipelines"] = [pipeline]
+    params, runner = dict(options["params"]), options["runner"] or "SequentialRunner"
+    named = [*filter(None, [options.pop("pipeline", None)]), *options["pipelines"]]
+    try:
+        pipeline = pipeline_name(named)
+        if runner.rpartition(".")[2] != "SequentialRunner":
+            raise ConfigurationError(f"--runner must be SequentialRunner (parallel.num_workers renders), got {runner}")
+    except ConfigurationError as failure:
+        raise click.ClickException(str(failure)) from None
+    options["pipelines"] = named[:1]  # Kedro warns that --pipeline is old; here both spellings are welcome
     options["env"] = options["env"] or os.environ.get("KEDRO_ENV")  # as Kedro does, so that the run is named after it
-    params.setdefault("run", default_run_name(pipeline_name(options["pipelines"]), options["env"], params))
+    params.setdefault("run", default_run_name(pipeline, options["env"], params))
     options["params"] = params
     record = run_folder(this_project(), "08_reporting", str(params["run"])) / RECORD_NAME
     if not any(options[choice] for choice in NODE_CHOICES):
@@ -56,6 +70,19 @@ def run_pipeline(**options: Any) -> None:
         kedro_run.callback(  # type: ignore[misc]  # click knows it may be None; Kedro's is not
             pipeline="", **options
         )
+
+
+class ParamsOption(click.Option):
+    """`--params`, which may be given several times; from a file of `--config` it comes as a dictionary."""
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        if isinstance(value, dict):
+            return value
+        items = (item.strip() for text in super().type_cast_value(ctx, value) for item in text.split(","))
+        try:
+            return read_overrides(filter(None, items))
+        except ConfigurationError as failure:
+            raise click.ClickException(str(failure)) from None
 
 
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors and, at the end, the files; no more.")
@@ -69,7 +96,7 @@ quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print errors an
 def grid_search(name: str, jobs: int | None, quiet: bool, env: str | None) -> None:
     """Run the grid NAME of conf/base/grids.yml, and its best trial on the test images.
 
-    Each trial is a run of its own. The same command again runs what is missing.
+    Each trial is a run of its own. Rerun the command to run the trials that are missing.
     """
     from autosimulate_pipeline.grid_search import run_grid  # scikit-learn is slow to import
 
@@ -87,7 +114,7 @@ def grid_search(name: str, jobs: int | None, quiet: bool, env: str | None) -> No
 def new_simulator(name: str, external: bool) -> None:
     """Write the first files of a simulator of your own, NAME, and an environment that runs it.
 
-    Nothing is overwritten. docs/own_simulator.md says how to go on.
+    Nothing is overwritten. docs/own_simulator.md describes the next steps.
     """
     from autosimulate_pipeline.simulators.scaffold import new_simulator as write_files
 
@@ -133,7 +160,7 @@ def report(output: Path | None, runs: tuple[str, ...]) -> None:
     try:
         finished = read_runs(data, runs)
         with replacing(page) as draft:
-            draft.write_text(render_comparison(finished))
+            draft.write_text(render_comparison(finished), encoding="utf-8")
     except (ValueError, OSError, DatasetError) as failure:
         raise click.ClickException(_words_of(failure)) from None
     click.echo(os.path.relpath(page))
@@ -146,22 +173,22 @@ def this_project() -> Path:
 
 @contextmanager
 def failing_in_one_line(name: str, record: Path) -> Iterator[None]:
-    """Errors end the process with a line for people; what `record` belongs to can go on if that file exists."""
+    """Errors end the process with a line for people; a run that has its `record` can be resumed."""
     try:
         with closing(display):
             yield
     except click.ClickException:
         raise
     except KeyboardInterrupt:
-        click.echo("stopped: the same command goes on from here", err=True)
+        click.echo("stopped; rerun the command to resume", err=True)
         sys.exit(130)
     except Exception as error:
-        fail(error, name, can_go_on=record.exists())
+        fail(error, name, can_resume=record.exists())
 
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM, which schedulers and containers send, is Ctrl-C: workers end, MLflow is told."""
+    """SIGTERM, which schedulers and containers send, acts as Ctrl-C: workers end, and MLflow's run is closed."""
     if threading.current_thread() is not threading.main_thread():  # no other may handle signals
         yield
         return
@@ -172,15 +199,15 @@ def stopped_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def fail(error: Exception, name: str, *, can_go_on: bool) -> None:
-    """Ends the process with 1 and the error's own words; the traceback goes to a file of that name."""
+def fail(error: Exception, name: str, *, can_resume: bool) -> None:
+    """End the process with 1 and the error's own words; the traceback goes to a file of that name."""
     log = this_project() / "logs" / f"{name}.txt"
     errors.print(f"[bold red]error:[/] {escape(_words_of(error))}", soft_wrap=True)
-    if can_go_on and not isinstance(error, ConfigurationError):
-        errors.print("what was finished is kept: the same command goes on from there", soft_wrap=True)
+    if can_resume and not isinstance(error, ConfigurationError):
+        errors.print("finished work is kept; rerun the command to resume", soft_wrap=True)
     try:
         with replacing(log) as draft:
-            draft.write_text("".join(traceback.format_exception(error)))
+            draft.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
         errors.print(f"[dim]the traceback is in {escape(os.path.relpath(log))}[/]", soft_wrap=True)
     except OSError:  # a full disk is no reason to say less
         traceback.print_exception(error)
@@ -188,7 +215,7 @@ def fail(error: Exception, name: str, *, can_go_on: bool) -> None:
 
 
 def _words_of(error: Exception) -> str:
-    """What went wrong; of a dataset that the system would not write or read, which file, and the system's reason."""
+    """What went wrong; where the system would not write or read a dataset, its file and the system's reason."""
     cause: BaseException | None = error
     while isinstance(cause, DatasetError):
         cause = cause.__cause__
@@ -200,5 +227,26 @@ def _words_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-run = quiet_option(click.Command("run", params=[*kedro_run.params], callback=run_pipeline, help=run_pipeline.__doc__))
+def _log_as_the_project_says() -> None:
+    """Kedro looks for conf/logging.yml in the current folder alone, and logs every dataset without it."""
+    project = this_project()
+    file = project / "conf/logging.yml"
+    if project != Path.cwd() and "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
+        LOGGING.configure(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def _run_options() -> list[click.Parameter]:
+    """Kedro's, but --params."""
+    ours = ParamsOption(
+        ["--params"],
+        multiple=True,
+        metavar="KEY=VALUE,...",
+        help="Parameters to override, by dotted key: --params loop.num_images=8,run=mine; may be given several times.",
+    )
+    return [ours if option.name == "params" else option for option in kedro_run.params]
+
+
+_log_as_the_project_says()
+print_in_any_encoding()
+run = quiet_option(click.Command("run", params=_run_options(), callback=run_pipeline, help=run_pipeline.__doc__))
 cli.add_command(run)

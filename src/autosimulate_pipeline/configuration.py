@@ -5,14 +5,18 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kedro.config import OmegaConfigLoader
-from omegaconf.errors import OmegaConfBaseException
+from kedro.framework.project import settings
+from kedro.utils import find_kedro_project
+from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from yaml import YAMLError
@@ -143,12 +147,11 @@ class ProjectConfigLoader(OmegaConfigLoader):
         self, conf_source: str, env: str | None = None, runtime_params: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
         runtime_params = dict(runtime_params or {})
-        runtime_params.setdefault("run", default_run_name("autosimulate", env, runtime_params))
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]*", str(runtime_params["run"])):
-            raise ConfigurationError(
-                f"run must be letters, digits and . _ = + - (it names a folder), got {runtime_params['run']!r}"
-            )
-        runtime_params["run"] = str(runtime_params["run"])
+        run = runtime_params.setdefault("run", default_run_name("autosimulate", env, runtime_params))
+        if not isinstance(run, str):  # YAML reads 007 as 7
+            raise ConfigurationError(f"run must be text, in quotes where YAML reads a number or a date, got {run!r}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=+-]*", run):
+            raise ConfigurationError(f"run must be letters, digits and . _ = + - (it names a folder), got {run!r}")
         super().__init__(conf_source, env, runtime_params, **kwargs)
         ProjectConfigLoader.current = self
 
@@ -158,13 +161,26 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return check_parameters(self["parameters"])
 
     def __getitem__(self, key: str) -> Any:
-        """Kedro's; what it cannot read is refused in one line that names the environment."""
+        """The configuration of this kind, as Kedro reads it; refused in one line where it cannot be read."""
         try:
             found = super().__getitem__(key)
+        except UnicodeDecodeError as failure:
+            files = (path for path in Path(self.conf_source).rglob("*") if path.is_file())
+            file = next(path for path in files if path.read_bytes() == failure.object)
+            line = failure.object.count(b"\n", 0, failure.start) + 1
+            byte = failure.object[failure.start]
+            raise ConfigurationError(
+                f"{os.path.relpath(file)} must be in UTF-8, got the byte 0x{byte:02x} in line {line}"
+            ) from failure
         except (YAMLError, OmegaConfBaseException, AttributeError) as failure:
             reason = " ".join(str(failure).split())
+            wanted = " must be keys and values"
+            if isinstance(failure, InterpolationResolutionError):
+                wanted = ""
+            elif isinstance(failure, AttributeError):  # Kedro's code, of a list or of a key like 007
+                wanted += ", a number as a key in quotes"
             env = self.env or self.default_run_env
-            raise ConfigurationError(f"{key} of the environment {env} must be keys and values: {reason}") from failure
+            raise ConfigurationError(f"{key} of the environment {env}{wanted}: {reason}") from failure
         return filled_by_mode(found) if key == "parameters" else found
 
     def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
@@ -186,14 +202,50 @@ def _simulator_type(parameters: dict[str, Any]) -> str | None:
 
 
 def current_parameters() -> Parameters:
-    """The checked parameters of the session that was created last.
+    """The checked parameters of the session that was created last; without one, those of the project's own conf.
 
     Raises:
-        ConfigurationError: if there is none, or a parameter is bad.
+        ConfigurationError: if a parameter is bad.
     """
-    if ProjectConfigLoader.current is None:
-        raise ConfigurationError("no Kedro session has been created yet, so there are no parameters")
+    if ProjectConfigLoader.current is None:  # `kedro registry` lists pipelines without a session
+        load_project(find_kedro_project(Path.cwd()) or Path.cwd(), os.environ.get("KEDRO_ENV"))
+    assert ProjectConfigLoader.current is not None
     return ProjectConfigLoader.current.checked_parameters
+
+
+def load_project(project: Path, env: str | None, runtime_params: dict[str, Any] | None = None) -> ProjectConfigLoader:
+    """The loader that a session of the project gets."""
+    conf = str(project / settings.CONF_SOURCE)
+    return ProjectConfigLoader(conf, env, runtime_params, **settings.CONFIG_LOADER_ARGS)
+
+
+def read_overrides(items: Iterable[str]) -> dict[str, Any]:
+    """Parameters of `key=value` items with dotted keys, as `--params` takes them.
+
+    A value is read as YAML, but the run's name is text: 2024_01_15, 007, 3.10 and 7e85679 stay as they are.
+
+    Raises:
+        ConfigurationError: if an item has no key, no `=`, or no value that YAML can read, or two items give one key
+            two values.
+    """
+    texts: dict[str, str] = {}
+    for item in items:
+        key, equals, text = (part.strip() for part in item.partition("="))
+        if not key or not equals:
+            raise ConfigurationError(f"--params must be key=value, several with commas between them, got {item!r}")
+        if texts.setdefault(key, text) != text:
+            raise ConfigurationError(f"{key} must be given once in --params, got {texts[key]!r} and {text!r}")
+    overrides = OmegaConf.create()
+    for key, text in texts.items():
+        try:
+            overrides.merge_with_dotlist([f"{key}={text}"])
+        except (YAMLError, OmegaConfBaseException) as failure:
+            reason = " ".join(str(failure).split())
+            raise ConfigurationError(f"{key} must be a value that YAML can read, got {text!r}: {reason}") from None
+    read: dict[str, Any] = OmegaConf.to_container(overrides)  # type: ignore[assignment]  # of a dot list a dictionary
+    if "run" in texts and not isinstance(read["run"], str):
+        read["run"] = texts["run"]
+    return read
 
 
 def check_parameters(raw: dict[str, Any]) -> Parameters:
@@ -257,8 +309,15 @@ def can_change_results(key: str) -> bool:
 
 
 def pipeline_name(names: Sequence[str] | None) -> str:
-    """What a run of these pipelines is of, `autosimulate` where none is named."""
-    return "+".join(names or ["autosimulate"]).replace("__default__", "autosimulate")
+    """The pipeline of a run, `autosimulate` where none is named.
+
+    Raises:
+        ConfigurationError: if several are named.
+    """
+    named = list(dict.fromkeys(name.replace("__default__", "autosimulate") for name in names or ["autosimulate"]))
+    if len(named) > 1:
+        raise ConfigurationError(f"--pipeline must be one pipeline (each has its own runs), got {', '.join(named)}")
+    return named[0]
 
 
 def default_run_name(pipeline: str, env: str | None, runtime_params: dict[str, Any]) -> str:

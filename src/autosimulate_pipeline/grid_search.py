@@ -1,6 +1,6 @@
 """Grid search: each trial is a run of its own, and the best one by validation is tested, once.
 
-A trial ends with its search. Only the chosen one goes on to the test images, after the choice.
+A trial ends with its search. Only the chosen one is evaluated on the test images, after the choice.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from autosimulate_pipeline.tracking import Tracker, TrackingSettings
 from autosimulate_pipeline.trial_runs import run_trials
 
 MEASURED = {"val mAP": "{:.3f}", "val mIoU": "{:.3f}", "images": "{:.0f}", "minutes": "{:.1f}"}
-"""What the table says of a trial, and how."""
+"""The table's measured columns and their formats."""
 
 
 def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
-    """Whether every trial has finished and the best one has been tested; runs what is missing for that.
+    """Run the trials that are missing, then test the best one; return whether all of that succeeded.
 
     Raises:
         ConfigurationError: before anything runs, if the grid or one of its trials is refused.
@@ -76,7 +76,7 @@ def run_grid(project: Path, name: str, env: str | None, num_jobs: int) -> bool:
 def run_missing(
     trials: Sequence[Trial], num_jobs: int, tracker: Tracker | None, parallel: ParallelSettings | None = None
 ) -> pd.DataFrame:
-    """The finished trials by run, best validation mAP first; those that fail are told and left out."""
+    """The finished trials by run, best validation mAP first; trials that fail are reported and left out."""
     rows = {trial.run: _measured(trial, tracker) for trial in trials if trial.is_finished}
     missing = [trial for trial in trials if not trial.is_finished]
     failures: list[str] = []
@@ -95,7 +95,7 @@ def run_missing(
     for failure in failures:
         errors.print(failure, soft_wrap=True)
     if failures:
-        errors.print(f"{len(failures)} of {len(trials)} trials failed: the same command tries them again")
+        errors.print(f"{len(failures)} of {len(trials)} trials failed; rerun the command to try them again")
     rows = {trial.run: rows[trial.run] for trial in trials if trial.run in rows}  # of equals the grid's first is chosen
     table = pd.DataFrame(list(rows.values()), pd.Index(rows, name="run"), dtype=object)  # 10 stays 10 beside 0.1
     return table.sort_values(["val mAP", "val mIoU"], ascending=False, kind="stable") if rows else table
@@ -104,26 +104,26 @@ def run_missing(
 def finish_best(
     trials: Sequence[Trial], table: pd.DataFrame, table_file: Path, tracker: Tracker | None, parallel: ParallelSettings
 ) -> bool:
-    """Whether the first trial of the table is tested: it goes on to its end, where it has not done so."""
+    """Run the best trial, the table's first, through testing; return whether that succeeded."""
     (chosen,) = (trial for trial in trials if trial.run == table.index[0])
     summary_file = chosen.file("08_reporting", "summary.json")
     if not summary_file.exists():
-        console.print(f"chosen: {chosen.label}; it goes on to the test images", soft_wrap=True)
+        console.print(f"chosen: {chosen.label}; testing it", soft_wrap=True)
         ((_, failure),) = run_trials([chosen], 1, parallel, until_last_state=False)
         if failure is not None:
             errors.print(failure, soft_wrap=True)
             return False
-    tests = test_metrics(json.loads(summary_file.read_text()))
+    tests = test_metrics(json.loads(summary_file.read_bytes()))
     if tracker is not None:
         chosen_by = _grid_metrics(table["val mAP"].iloc[0], table["val mIoU"].iloc[0])
         tracker.log_summary(chosen_by | tracked_test_metrics(tests), [table_file])
-    told = ", ".join(
+    results = ", ".join(
         f"{' / '.join(f'{value:.3f}' for value in of_network.values())} ({TEST_LABELS[where]})"
         for where, of_network in tests.items()
         if where != "start"
     )
     names = " / ".join(METRIC_LABELS[metric] for metric in next(iter(tests.values())))
-    console.print(f"chosen: [bold]{chosen.label}[/], test {names} {told}", soft_wrap=True)
+    console.print(f"chosen: [bold]{chosen.label}[/], test {names} {results}", soft_wrap=True)
     tell_files([table_file, chosen.file("08_reporting", "report.html")])
     return True
 
@@ -131,7 +131,7 @@ def finish_best(
 def judged(pipeline: str, reports: Sequence[EvaluationReport], search: SearchSettings) -> tuple[float, float]:
     """Validation mAP and mIoU of what a search arrived at.
 
-    Where the weights go on from iteration to iteration it is the last one's; where each trains from scratch, the best
+    Where the weights pass from iteration to iteration it is the last one's; where each trains from scratch, the best
     one's, which is the method's answer. Learning To Simulate's answer is a policy: the mean over its latest datasets.
     """
     if not SEARCH_METHODS[pipeline].trains_from_scratch:
@@ -149,7 +149,7 @@ def judged(pipeline: str, reports: Sequence[EvaluationReport], search: SearchSet
 
 
 def _measured(trial: Trial, tracker: Tracker | None) -> dict[str, Any]:
-    """A finished trial's row of the table; MLflow is told."""
+    """A finished trial's row of the table, logged to MLflow as well."""
 
     def load(layer: str, name: str, record: str) -> Any:
         return RecordDataset(str(trial.file(layer, f"{name}.json")), f"autosimulate_pipeline.{record}").load()
@@ -169,7 +169,7 @@ def _measured(trial: Trial, tracker: Tracker | None) -> dict[str, Any]:
 
 @contextmanager
 def watched_trials(trials: Sequence[Trial]) -> Iterator[Callable[[], None]]:
-    """Shows the iterations that the trials still have to do; what it gives is to be called now and then."""
+    """A bar of the iterations that the trials still have to do; call what it gives now and then."""
     num_done = sum(trial.num_done for trial in trials)
     num_missing = sum(trial.parameters.loop.num_iterations for trial in trials) - num_done
     with display.watched("trials", num_missing, "iterations") as advance:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from kedro.framework.project import settings
-from omegaconf import OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from sklearn.model_selection import ParameterGrid
 
 from autosimulate_pipeline.configuration import (
     ConfigurationError,
     Parameters,
-    ProjectConfigLoader,
     check_parameters,
     default_run_name,
+    load_project,
+    read_overrides,
     run_folder,
     validated,
 )
@@ -111,13 +110,7 @@ class Trial:
 
 def load_conf(project: Path, env: str | None, kind: str, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What `kedro run` would read of this kind (parameters, mlflow, grids) with these overrides by dotted key."""
-    runtime_params = OmegaConf.from_dotlist([_override(*item) for item in (overrides or {}).items()])
-    loader = ProjectConfigLoader(
-        str(project / settings.CONF_SOURCE),
-        env,
-        OmegaConf.to_container(runtime_params),  # type: ignore[arg-type]  # of a dot list always a dictionary
-        **settings.CONFIG_LOADER_ARGS,
-    )
+    loader = load_project(project, env, read_overrides(_override(*item) for item in (overrides or {}).items()))
     loader.config_patterns["grids"] = ["grids*"]
     return loader[kind]
 

@@ -1,4 +1,4 @@
-"""What happens around the nodes: parameters checked, time kept, MLflow told, a person told, memory freed."""
+"""Hooks around the nodes: they check parameters, keep time, log to MLflow, print progress and free memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from autosimulate_pipeline.configuration import Parameters, flattened, pipeline_name, run_folder, validated
@@ -34,6 +35,7 @@ from autosimulate_pipeline.run_lock import claim
 from autosimulate_pipeline.run_record import (
     PROVENANCE_NAME,
     check_generation,
+    check_inputs,
     check_run,
     record_provenance,
     record_run,
@@ -51,8 +53,11 @@ PILOT, PRETRAINED = "pilot_dataset", "pretrained_weights"
 INFERENCE = "inference"
 """The record of what was inferred, and the pipeline that stops after it."""
 
+MADE_BY_HOOKS = {"provenance", "stage_seconds"}
+"""Datasets that nodes read and no node makes."""
+
 GENERATE = "generate"
-"""The pipeline that reads a run and makes none: the run's record, clock and curves are not touched by it."""
+"""The pipeline that reads a run and makes none: it leaves the run's record, clock and curves alone."""
 
 
 class ValidationHook:
@@ -72,9 +77,12 @@ class ValidationHook:
         self._reporting = run_folder(self._project, "08_reporting", self._parameters.run)
 
     @hook_impl(tryfirst=True)  # a run that is refused leaves no trace
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol[Any, Any]) -> None:
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol[Any, Any]
+    ) -> None:
         self._pipeline = pipeline_name(run_params["pipeline_names"])
         self._check(run_params, catalog)
+        check_inputs(pipeline.inputs() - MADE_BY_HOOKS, catalog, self._parameters.run)
         self._release()  # a session that was interrupted has left it to this one
         self._locks.append(claim(self._project, self._parameters.run))
         self._check(run_params, catalog)  # the run may have changed while this one waited for it
@@ -128,9 +136,9 @@ class ValidationHook:
 
 
 class StageClockHook:
-    """Keeps `stage_seconds` in the catalog up to date, across resumed runs too, and what it was after each iteration.
+    """Keeps `stage_seconds` in the catalog up to date, across resumed runs too, with a copy for each iteration.
 
-    Waiting for another process is no time of the run's.
+    Time spent waiting for another process does not count.
     """
 
     _process_start_counted = False
@@ -173,7 +181,7 @@ class StageClockHook:
 
 
 def seconds_since_process_start() -> float:
-    """How long this process has run, imports included; 0 where the system does not tell."""
+    """How long this process has run, imports included; 0 where the system does not say."""
     try:
         start_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text().split()[0])
@@ -210,7 +218,7 @@ class _LoopHook:
 
 
 class TrackingHook(_LoopHook):
-    """Tells MLflow, each time, what it has not been told yet: by a process that was killed, or while it was away."""
+    """Logs to MLflow whatever it lacks, also what a killed process or an unreachable MLflow left out."""
 
     _tracker: Tracker | None = None
 
@@ -223,7 +231,7 @@ class TrackingHook(_LoopHook):
         self._finish("KILLED")  # a session that was interrupted has left its run to this one
         if not self._settings.enabled or pipeline == GENERATE:
             return
-        atexit.register(self._finish, "KILLED")  # Ctrl-C is no Exception: Kedro tells its hooks of those alone
+        atexit.register(self._finish, "KILLED")  # Ctrl-C is no Exception, and Kedro calls its hooks for those alone
         parameters, project = self._parameters, self._context.project_path
         tags = {"method": pipeline, "mode": parameters.search.mode, "experiment": parameters.experiment}
         tags["seed"] = str(parameters.seed)
@@ -233,9 +241,9 @@ class TrackingHook(_LoopHook):
         self._tracker = Tracker(self._settings, project, parameters.run, noted, logged, tags)
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
-        self._tell_iterations(state.iteration)
+        self._log_iterations(state.iteration)
 
-    def _tell_iterations(self, num_iterations: int) -> None:
+    def _log_iterations(self, num_iterations: int) -> None:
         if self._tracker is None:
             return
         for step in self._tracker.missing_steps(num_iterations):
@@ -243,7 +251,7 @@ class TrackingHook(_LoopHook):
                 break
 
     def _metrics_of(self, step: int) -> dict[str, float]:
-        """What an iteration, from 0, has to show."""
+        """The metrics of an iteration, counted from 0."""
         state: SearchState = self._catalog.load(f"state_{step + 1:03d}")
         validation: EvaluationReport = self._catalog.load(f"validation_report_{step:03d}")
         hypergradient: HypergradientReport = self._catalog.load(f"hypergradient_report_{step:03d}")
@@ -267,7 +275,7 @@ class TrackingHook(_LoopHook):
             return
         last_state = f"state_{self._parameters.loop.num_iterations:03d}"
         if self._catalog.exists(last_state):
-            self._tell_iterations(self._catalog.load(last_state).iteration)
+            self._log_iterations(self._catalog.load(last_state).iteration)
         if self._catalog.exists("summary"):
             summary = self._catalog.load("summary")
             tested = tracked_test_metrics(test_metrics(summary))
@@ -298,13 +306,13 @@ class TrackingHook(_LoopHook):
 
 
 class MemoryHook(_LoopHook):
-    """Frees what an iteration leaves behind in reference cycles: else a run of 100 grows by hundreds of MiB."""
+    """Frees what an iteration leaves in reference cycles; otherwise a run of 100 grows by hundreds of MiB."""
 
     def on_iteration(self, state: SearchState, validation: Any, hypergradient: Any) -> None:
         if threading.current_thread() is not threading.main_thread():
             gc.collect()
             return
-        interrupts: list[int] = []  # they are lost where they come in the callback of something that is freed
+        interrupts: list[int] = []  # raised in the callback of a freed object, they would be lost
         stops = (signal.SIGINT, signal.SIGTERM)
         handlers = [signal.signal(stop, lambda number, _: interrupts.append(number)) for stop in stops]
         try:
@@ -317,7 +325,7 @@ class MemoryHook(_LoopHook):
 
 
 class ProgressHook(_LoopHook):
-    """Tells the person at the terminal."""
+    """Prints progress and results."""
 
     def on_start(self, pipeline: str) -> None:
         self._pipeline = pipeline
@@ -352,7 +360,7 @@ class ProgressHook(_LoopHook):
             tell_summary(self._catalog.load("summary"), self._reporting)
 
     def _earlier(self, num_iterations: int) -> Iterator[tuple[SearchState, EvaluationReport]]:
-        """What the iterations that were done before have left, while the search had not stopped."""
+        """State and validation report of each iteration that an earlier session finished."""
         for k in range(num_iterations):
             names = f"state_{k + 1:03d}", f"validation_report_{k:03d}"
             if not all(map(self._catalog.exists, names)):

@@ -1,7 +1,8 @@
-"""What a person sees of a run: one display at a terminal, lines elsewhere, the final files alone where it is quiet."""
+"""What a run prints: one display at a terminal, lines elsewhere, the final files alone in quiet mode."""
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -26,15 +27,15 @@ from autosimulate_pipeline.reporting.summary import METRIC_LABELS, TEST_LABELS, 
 from autosimulate_pipeline.search.base import SearchState
 
 console = Console(highlight=False, force_interactive=None if sys.stdout.isatty() else False)
-"""Where a run tells a person how it goes. FORCE_COLOR brings colours to a file or pipe, but nothing that is redrawn."""
+"""Prints how a run progresses. FORCE_COLOR brings colours to a file or pipe, but nothing that is redrawn."""
 
 errors = Console(stderr=True, highlight=False)
-"""Where it tells what went wrong, however quiet it is."""
+"""Prints what went wrong, in quiet mode too."""
 
 WIDTH = 30
 """Characters of bars and sparklines."""
 
-LEVELS = "▁▂▃▄▅▆▇█"
+LEVELS, ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.,-=+*#"
 
 SECONDS_BETWEEN_LINES = 60.0
 """Of a stage that takes long, where nothing is redrawn."""
@@ -44,13 +45,19 @@ RESULTS = ("report.html", "evolution.png", "curves.png", "summary.json")
 
 
 def be_quiet() -> None:
-    """From now on nothing is told but errors and, when all is done, the files that there are."""
+    """Quiet mode: print errors only, and the output files at the end."""
     console.quiet = True
     logging.getLogger().setLevel(logging.ERROR)
 
 
+def print_in_any_encoding() -> None:
+    """What the terminal's encoding lacks is printed as an escape, where Python would raise UnicodeEncodeError."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def tell_files(files: Iterable[Path]) -> None:
-    """The paths of those that exist, from here: for programs to read where it is quiet."""
+    """Print the paths of those that exist, from the current folder; in quiet mode for programs to read."""
     for path in (os.path.relpath(file) for file in files if file.exists()):
         if console.quiet:
             print(path)
@@ -58,12 +65,12 @@ def tell_files(files: Iterable[Path]) -> None:
             console.print(f"  {path}", soft_wrap=True, markup=False)
 
 
-def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+def sparkline(values: Sequence[float], width: int = WIDTH, levels: str = LEVELS) -> str:
     """The values, none negative, as blocks on a scale from 0 to the largest; of too many some, evenly spread."""
     num_shown = min(len(values), width)
     shown = [values[round(index * (len(values) - 1) / max(num_shown - 1, 1))] for index in range(num_shown)]
     top = max(values, default=0)
-    return "".join(LEVELS[round((len(LEVELS) - 1) * value / top)] if top else LEVELS[0] for value in shown)
+    return "".join(levels[round((len(levels) - 1) * value / top)] if top else levels[0] for value in shown)
 
 
 @dataclass
@@ -138,13 +145,13 @@ class RunDisplay:
     def watched(self, name: str, total: int, unit: str) -> Iterator[records.Progress]:
         """A progress callback that is shown as a bar for as long as the context lasts."""
         self._now = stage = Stage(name, total, unit, time.monotonic())
-        told = stage.started
+        last_line = stage.started
 
         def advance(num_finished: int) -> None:
-            nonlocal told
+            nonlocal last_line
             stage.advance(num_finished)
-            if self._live is None and time.monotonic() - told >= SECONDS_BETWEEN_LINES:
-                told = time.monotonic()
+            if self._live is None and time.monotonic() - last_line >= SECONDS_BETWEEN_LINES:
+                last_line = time.monotonic()
                 counted = f"{name}: {stage.num_done} of {total} {unit}"
                 console.print(", ".join(filter(None, (counted, stage.speed, stage.time_left))), soft_wrap=True)
 
@@ -159,7 +166,7 @@ class RunDisplay:
         self._ends.append(time.monotonic())
         if self._live is None:
             measured = (f"{METRIC_LABELS[key]} [bold]{value:.3f}[/]" for key, value in metrics(validation).items())
-            told = (
+            parts = (
                 f"iteration {state.iteration:>3}/{self._num_iterations}",
                 f"val {'  '.join(measured)}",
                 f"loss {validation.loss:.3f}",
@@ -168,7 +175,7 @@ class RunDisplay:
                 " ".join(self._move),
                 self._time_left(),
             )
-            console.print("  ".join(filter(None, told)), soft_wrap=True)
+            console.print("  ".join(filter(None, parts)), soft_wrap=True)
         if state.stopped:
             console.print(f"stopped early: {state.stopped}")
 
@@ -208,9 +215,10 @@ class RunDisplay:
             table.add_row("iteration", bar, f"{num_done}/{self._num_iterations}", self._time_left())
         if num_done:
             label, figure = METRIC_LABELS[self._metric], f"[bold]{self._history[-1]:.3f}[/]"
-            table.add_row(label, f"[cyan]{sparkline(self._history)}[/]", figure, f"validation; loss {self._loss}")
+            blocks = sparkline(self._history, levels=ASCII_LEVELS if console.options.ascii_only else LEVELS)
+            table.add_row(label, f"[cyan]{blocks}[/]", figure, f"validation; loss {self._loss}")
         if self._move:
-            table.add_row("ψ", *self._move)
+            table.add_row(_printable("ψ"), *self._move)
         if isinstance(self._now, Stage):
             now = self._now
             words = ", ".join(filter(None, (now.name, now.speed, now.time_left)))
@@ -233,7 +241,7 @@ watched = display.watched
 
 
 def tell_summary(summary: dict[str, Any], folder: Path) -> None:
-    """What was gained, at what cost, and where the files are."""
+    """Print the results on the test images, the cost, and the paths of the files."""
     if "inference" in summary:
         tell_inference(summary["inference"])
     test = test_metrics(summary)
@@ -261,13 +269,18 @@ def tell_test(test: Mapping[str, Mapping[str, float]]) -> None:
     labels = [METRIC_LABELS[name] for name in names]
     table = Table("test images", *labels, box=box.SIMPLE_HEAD)
     for where, of_network in test.items():
-        table.add_row(TEST_LABELS[where], *(f"{of_network[name]:.3f}" for name in names))
+        table.add_row(_printable(TEST_LABELS[where]), *(f"{of_network[name]:.3f}" for name in names))
     console.print(table)
 
 
 def device(*, uses_cuda: bool) -> str:
-    """What networks are trained on here."""
+    """The device that networks are trained on, in words."""
     return "cuda" if uses_cuda else f"{len(os.sched_getaffinity(0))} CPU cores"
+
+
+def _printable(label: str) -> str:
+    """The label, its Greek spelt out where the terminal is not UTF-8: an escape is wider than its column."""
+    return label.replace("ψ", "psi") if console.options.ascii_only else label
 
 
 def _largest_move(state: SearchState, before: dict[str, float]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""One process at a time: at a run, and at what several runs share.
+"""Locks: one process at a time works on a run, or on what several runs share.
 
-The locks are open files (flock), so that they end with their process, however it ends, and hold on all machines that
-share the project's folder.
+A lock is an open file (flock): it ends with its process, however that ends, and holds on all machines that share the
+project's folder.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LOCK_NAME = ".lock"
 
 
 def claim(project: Path, run: str, layer: str = "08_reporting") -> TextIO:
-    """The lock of the run, held until it is closed; waits, and says so, while another process has it.
+    """The lock of the run, held until it is closed; waits, and says so, while another process holds it.
 
-    What that process, or one before it, was writing when it was killed is removed.
+    Files that a killed process left half written are removed.
 
     Args:
-        run: or a name like one, of what runs share: a folder of data/<layer>/.
+        run: the run's name, or that of a folder of data/<layer>/ that runs share.
     """
     path = run_folder(project, layer, run) / LOCK_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def claim(project: Path, run: str, layer: str = "08_reporting") -> TextIO:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.seek(0)
-        logger.warning("Run %r waits for another process that is at it: %s.", run, lock.read().strip())
+        logger.warning("Run %r is in use by another process (%s); waiting.", run, lock.read().strip())
         fcntl.flock(lock, fcntl.LOCK_EX)
     lock.truncate(0)
     print(f"process {os.getpid()} on {socket.gethostname()}", file=lock, flush=True)
@@ -50,7 +50,19 @@ def claim(project: Path, run: str, layer: str = "08_reporting") -> TextIO:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Waits until no other process is within the same."""
+    """Waits until no other process holds this lock, then holds it."""
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process, of this machine or another, holds this lock."""
+    try:
+        with path.open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,28 +1,29 @@
-"""What a run was asked to do, in its folder: nobody goes on with it under other settings, and `generate` renders it."""
+"""A run's settings and provenance in its folder: other settings are refused, and `generate` renders by them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from kedro.io import CatalogProtocol
 
-from autosimulate_pipeline.atomic import reading, replacing
+from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.configuration import ConfigurationError, Parameters, can_change_results, flattened
 from autosimulate_pipeline.pipelines.generate.pipeline import plan_name
 from autosimulate_pipeline.pipelines.generate.plan import check_plan, plan_generation
-from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
+from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_object
 from autosimulate_pipeline.provenance import History, Provenance, digest, provenance_of
 from autosimulate_pipeline.user_paths import expanded
 
 PROVENANCE_NAME = "provenance.json"
-"""The same of what a run goes on by; conf's catalog has it as `provenance`."""
+"""File name of the run's provenance, the catalog's `provenance`."""
 
 
 def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
-    """Nothing, if the run is new or was made with these settings.
+    """Check that the run is new or was made with these settings.
 
     Raises:
         ConfigurationError: if it was made with others, naming the first that differ; or if a folder that a new run
@@ -35,8 +36,7 @@ def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
         except ValueError as failure:
             raise ConfigurationError(str(failure)) from None
         return
-    with reading(path):
-        recorded = json.loads(path.read_text())
+    recorded = read_object(path)
     wanted = _settings(pipeline, parameters)
     changed = [key for key in wanted | recorded if wanted.get(key) != recorded.get(key)]
     if changed:
@@ -48,8 +48,22 @@ def check_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
         )
 
 
+def check_inputs(names: Iterable[str], catalog: CatalogProtocol[Any, Any], run: str) -> None:
+    """Check that datasets exist which the nodes asked for read and do not make: `--nodes` may leave out their makers.
+
+    Raises:
+        ConfigurationError: if one is missing; the message names the first.
+    """
+    missing = sorted(name for name in names if not catalog.exists(name))
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise ConfigurationError(
+            f"run {run!r} has no {shown} yet, which the nodes asked for read: first run it without choosing nodes"
+        )
+
+
 def check_generation(catalog: CatalogProtocol[Any, Any], parameters: Parameters, overrides: dict[str, Any]) -> None:
-    """Nothing, if the pipeline `generate` can render from the run, and its images of before are of the same ψ.
+    """Check that `generate` can render from the run, and that images it has rendered before are of the same ψ.
 
     Raises:
         ConfigurationError: if there is no such run, it has no ψ, or the user asks for a simulator other than the run's.
@@ -71,14 +85,14 @@ def check_generation(catalog: CatalogProtocol[Any, Any], parameters: Parameters,
 
 
 def record_run(folder: Path, pipeline: str, parameters: Parameters) -> None:
-    """Writes down the settings of a run that is about to keep its first result."""
+    """Record the settings of a run, before it keeps its first result."""
     if not (folder / RECORD_NAME).exists():
         with replacing(folder / RECORD_NAME) as draft:
-            draft.write_text(json.dumps(_settings(pipeline, parameters), indent=1) + "\n")
+            draft.write_text(json.dumps(_settings(pipeline, parameters), indent=1) + "\n", encoding="utf-8")
 
 
 def record_provenance(catalog: CatalogProtocol[Any, Any], parameters: Parameters) -> Provenance:
-    """What the run now goes on by, written down where that is new; its inputs are those of its start."""
+    """The run's provenance now, appended to its history where it is new; the inputs are those of the run's start."""
     history: History = catalog.load("provenance") if catalog.exists("provenance") else ()
     inputs = history[0].inputs if history else {key: digest(path) for key, path in _inputs(parameters).items()}
     provenance = provenance_of(inputs)

@@ -1,7 +1,12 @@
-"""Trials of a grid, each a `kedro run` in a process of its own: on this machine, or where an engine has workers."""
+"""Trials of a grid, each a `kedro run` in a process of its own: on this machine, or where an engine has workers.
+
+A trial is wanted while the grid search holds its lock, `.wanted` in the run's folder. Where the search is stopped or
+dies, the lock goes with it, and the trial is ended on whatever machine it runs.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -9,21 +14,26 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TextIO
 
 from rich.markup import escape
 
 from autosimulate_pipeline.grids import Trial
+from autosimulate_pipeline.run_lock import is_locked
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.simulators.rendering.engines import open_engine
 
 NUM_LAST_LINES = 10
 """How much of a failed run's output is shown."""
 
-STOP_SECONDS = 5
-"""How long trials may take to end by themselves where Ctrl-C in a terminal has reached them too."""
+WANTED = ".wanted"
 
-_processes: set[subprocess.Popen[str]] = set()
-"""Of the trials that run on this machine now."""
+STOP_SECONDS = 5
+"""How long a trial may take to end without SIGTERM: Ctrl-C in a terminal has reached it too."""
+
+ENGINE_SECONDS = 30
+"""How long an engine's trials may take to end before the engine drops them."""
 
 
 def run_trials(
@@ -37,8 +47,8 @@ def run_trials(
     """Each trial as it ends, with None or what failed.
 
     `num_jobs` run at a time on this machine; those of an engine at an address run as its workers are free. A trial
-    whose worker dies goes on in another, which is its next of `parallel.max_attempts`. `while_waiting` is called once a
-    second.
+    whose worker dies is resumed in another, up to `parallel.max_attempts` in all. `while_waiting` is called once a
+    second. Trials that still run when the generator is closed are stopped.
     """
     if not trials:
         return
@@ -57,6 +67,7 @@ def run_trials(
         choices = ["--to-outputs", trial.last_state, "--only-missing-outputs"] if until_last_state else []
         return submit(run_trial, trial, *choices)
 
+    locks = [_hold(trial) for trial in trials]
     running = {start(trial): trial for trial in trials}
     attempts = Counter(trial.run for trial in trials)
     try:
@@ -73,36 +84,62 @@ def run_trials(
                         running[start(trial)] = trial
                     else:
                         yield trial, f"[bold red]failed:[/] {trial.run}, {attempts[trial.run]} workers died: {loss}"
-    finally:  # stopped: trials that have not begun do not begin, and those that have are stopped too
-        for future in running:
-            future.cancel()
+    finally:
+        for lock in locks:
+            lock.close()
         if pool is not None:
-            if wait(running, STOP_SECONDS).not_done:
-                for process in tuple(_processes):
-                    process.terminate()
-            pool.shutdown()
+            pool.shutdown(cancel_futures=True)
+        else:
+            wait(running, ENGINE_SECONDS)
+            for future in running:
+                future.cancel()
+
+
+def _hold(trial: Trial) -> TextIO:
+    """The lock without which the trial does not run, held until it is closed; several searches may hold it."""
+    path = trial.file("08_reporting", WANTED)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("a+")
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    return lock
 
 
 def run_trial(trial: Trial, *choices: str) -> str | None:
-    """None, or what a failed `kedro run` said last; `choices` are more arguments of it.
+    """None, or the last lines of a `kedro run` that failed or is no longer wanted; `choices` are more of its arguments.
 
-    That process waits while another is at this run already: one that outlives its killed worker, on any machine.
+    That process waits while another works on this run: one that outlives its killed worker, on any machine.
     """
     failed = f"[bold red]failed:[/] {trial.run}"
     if not trial.project.is_dir():
         return f"{failed}, {socket.gethostname()} has no {trial.project}: all machines must share it"
+    if not is_locked(trial.file("08_reporting", WANTED)):
+        return f"{failed}, it was stopped before it began"
     with subprocess.Popen(
         [sys.executable, "-m", "kedro", "run", *trial.arguments, *choices],
         cwd=trial.project,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},  # as many trials as cores: more threads only wait for each other
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},  # a thread each: trials fill the cores
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
     ) as process:
-        _processes.add(process)
-        output, _ = process.communicate()
-        _processes.discard(process)
+        output = _output_of(process, trial.file("08_reporting", WANTED))
     if not process.returncode:
         return None
     last_lines = "\n".join(output.splitlines()[-NUM_LAST_LINES:])
     return f"{failed}, exit status {process.returncode}\n{escape(last_lines)}"
+
+
+def _output_of(process: subprocess.Popen[str], wanted: Path) -> str:
+    """All that the process prints until it ends; it is terminated soon after nobody holds the lock `wanted`."""
+    while True:
+        try:
+            return process.communicate(timeout=1)[0]
+        except subprocess.TimeoutExpired:
+            if is_locked(wanted):
+                continue
+        try:
+            return process.communicate(timeout=STOP_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            return process.communicate()[0]

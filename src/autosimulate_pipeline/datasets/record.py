@@ -38,7 +38,7 @@ class RecordDataset(AbstractDataset[Any, Any]):
 
     def preview(self) -> JSONPreview:
         """What Kedro-Viz shows: the record as JSON."""
-        return JSONPreview(Path(self._filepath).read_text())
+        return JSONPreview(Path(self._filepath).read_text(encoding="utf-8"))
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
+from pyarrow import ArrowException
 
 from autosimulate_pipeline.atomic import reading, replacing
 
@@ -24,7 +25,7 @@ class ScenesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:
-        with reading(Path(self._filepath)):
+        with reading(Path(self._filepath), ArrowException):
             return pd.read_parquet(Path(self._filepath))
 
     def save(self, data: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -24,7 +25,7 @@ class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):
         self.metadata = metadata
 
     def load(self) -> dict[str, Tensor]:
-        with reading(Path(self._filepath)):
+        with reading(Path(self._filepath), SafetensorError):
             return load_file(Path(self._filepath))
 
     def save(self, data: dict[str, Tensor]) -> None:

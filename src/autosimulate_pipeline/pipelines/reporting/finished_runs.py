@@ -37,13 +37,13 @@ def _read(data: Path, name: str) -> ComparedRun:
     reporting, output = data / "08_reporting" / name, data / "07_model_output" / name
     summary, summary_file = None, reporting / "summary.json"
     if summary_file.exists():
-        summary = _read_object(summary_file)
-        with reading(summary_file):
+        summary = read_object(summary_file)
+        with reading(summary_file, LookupError, TypeError, AttributeError):
             test_metrics(summary)
     reports = _series(output, "validation_report", "records.EvaluationReport")
     return ComparedRun(
         name=name,
-        settings=_read_object(reporting / RECORD_NAME),
+        settings=read_object(reporting / RECORD_NAME),
         states=_series(output, "state", "search.base.SearchState"),
         validation=[report for report in reports if report.num_images],
         seconds=[of_one.total for of_one in _series(output, "stage_seconds", "records.StageSeconds")],
@@ -51,9 +51,17 @@ def _read(data: Path, name: str) -> ComparedRun:
     )
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in the file.
+
+    Raises:
+        DamagedFileError, OSError: if there is none.
+    """
     with reading(path):
-        return dict(json.loads(path.read_text()))
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError(f"wanted a JSON object, got {type(content).__name__}")
+        return content
 
 
 def _series(folder: Path, name: str, record: str) -> list[Any]:
