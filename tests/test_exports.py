@@ -156,6 +156,10 @@ ORDINARY = {
     "ids as floats": first(id=2.0, image_id=0.0),
     "no area": lambda content: [annotation.pop("area", None) for annotation in content["annotations"]],
     "no bbox": lambda content: content["annotations"][2].pop("bbox"),
+    "no bbox in a folder of boxes": lambda content: [
+        content["annotations"][0].update(segmentation=[]),
+        content["annotations"][2].pop("bbox"),
+    ],
     "a flat polygon": first(segmentation=[44, 20, 60, 20, 60, 40, 44, 40], bbox=[44, 20, 16, 20]),
     "a box beyond by a hair": lambda content: [one.update(segmentation=[]) for one in content["annotations"]],
     "an empty polygon beside": first(segmentation=[[44, 20, 60, 20, 60, 40, 44, 40], []], bbox=[44, 20, 16, 20]),
@@ -169,6 +173,18 @@ def test_the_validator_takes_what_a_run_takes(tmp_path, name):
     dataset = read_labelled_folder(folder, TOY)
     assert [image.instance_categories for image in dataset.images] == [(3, 1, 2)] * 3
     assert all((image.boxes[:, :2] + image.boxes[:, 2:] <= [64, 48]).all() for image in dataset.images)
+
+
+def test_what_floating_point_adds_to_a_border_is_no_news(tmp_path):
+    beyond = [[44, 20, 64.0000000001, 20, 64.0000000001, 40, 44, 40]]
+    folder = edited(tmp_path / "masks", first(segmentation=beyond, bbox=[44, 20, 20.0000000001, 20]))
+    assert check_dataset(folder).notices == (CONTESTED,)
+    boxes = edited(tmp_path / "boxes", lambda content: [one.update(segmentation=[]) for one in content["annotations"]])
+    content = json.loads((boxes / "annotations.json").read_text())
+    for annotation in content["annotations"]:
+        annotation["bbox"] = [44, 20, 20.0000000001, 20]
+    (boxes / "annotations.json").write_text(json.dumps(content))
+    assert check_dataset(boxes).notices == ()
 
 
 WRONG = {

@@ -25,6 +25,8 @@ SHARP = "took the box around the mask of {annotation|annotations} whose bbox dif
 Box = tuple[float, float, float, float]
 """x, y, width and height, in pixels."""
 
+_ROUNDING = 1e-6  # pixels: x + width of numbers that are meant to end at the border
+
 _MAX_DIGITS = 6  # of COCO's text for a number: 30 bits are more than any image has pixels
 
 
@@ -37,12 +39,9 @@ def annotation_box(
         ValueError: beginning with `where`, if it has no area or sticks out of the image by more than `TOLERANCE`.
     """
     bbox: Box | None = annotation.bbox
-    if bbox is None and isinstance(annotation.segmentation, Rle):
-        rle = {"size": list(size), "counts": _checked_runs(annotation.segmentation, size, where)}
-        bbox = tuple(coco_mask.toBbox(coco_mask.frPyObjects(rle, *size)).tolist())
-    elif bbox is None:
-        corners = [polygon for polygon, _ in _polygons(annotation, size, where, notices)]
-        bbox = _around(np.concatenate(corners))
+    if bbox is None:  # of an annotation with a mask, in a folder that is read as boxes
+        mask = annotation_mask(annotation, size, where, notices)
+        bbox = mask.box if mask is not None else (0, 0, 0, 0)
     low, high = np.array(bbox[:2]), np.array(bbox[:2]) + bbox[2:]
     border = np.array(size[::-1])
     beyond = max(float((-low).max()), float((high - border).max()))
@@ -52,7 +51,7 @@ def annotation_box(
             f"{where}: bbox must be [x, y, width, height] in the image of {size[1]}x{size[0]}, width and height above "
             f"0, got {list(bbox)}"
         )
-    if beyond <= 0:
+    if beyond <= _ROUNDING:
         return np.array(bbox)
     notices.add(CLIPPED_BOXES, amount=beyond)
     return np.concatenate([clipped[0], clipped[1] - clipped[0]])
@@ -83,8 +82,7 @@ def annotation_mask(annotation: CocoAnnotation, size: tuple[int, int], where: st
             raise ValueError(f"{where}: segmentation must cover at least one pixel, got none")
         notices.add(SPECKS)
         return None
-    rows, columns = mask.place
-    extents.append((columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start))
+    extents.append(mask.box)
     if annotation.bbox is not None:
         off = [float(np.abs(np.subtract(extent, annotation.bbox)).max()) for extent in extents]
         if min(off) > TOLERANCE:
@@ -118,7 +116,7 @@ def _polygons(
             raise ValueError(
                 f"{where}: a polygon must stay inside the image of {width}x{height}, got a corner at {x:g}, {y:g}"
             )
-        if beyond.any():
+        if beyond.max() > _ROUNDING:
             notices.add(CLIPPED_POLYGONS, amount=float(beyond.max()))
         steps = np.abs(np.diff(clipped, axis=0, append=clipped[:1])).max(axis=1)
         if steps.sum() > 4 * width * height:  # pycocotools takes memory for every pixel of it

@@ -32,6 +32,12 @@ class Crop(NamedTuple):
     place: tuple[slice, slice]
     pixels: NDArray[np.bool_]
 
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """x, y, width and height."""
+        rows, columns = self.place
+        return columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start
+
 
 def cropped(mask: NDArray[np.bool_]) -> Crop:
     """The part of a mask that has pixels, of which there must be one."""
