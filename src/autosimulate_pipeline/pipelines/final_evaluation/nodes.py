@@ -9,6 +9,7 @@ from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
 from autosimulate_pipeline.search.base import SearchState
+from autosimulate_pipeline.search.fitting import fit_images
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.task_models import (
@@ -16,9 +17,7 @@ from autosimulate_pipeline.task_models import (
     TrainingSettings,
     Weights,
     build_task_model,
-    fit,
     starting_weights,
-    training_batch,
 )
 
 
@@ -46,10 +45,11 @@ def polish_task_model(
     last_images = [image for dataset in rendered_datasets for image in dataset.images][-settings.num_polish_images :]
     dataset = AnnotatedDataset(rendered_datasets[0].categories, tuple(last_images))
     model = build_task_model(dataset.categories, task_model)
-    batch = training_batch(model, dataset, settings.polish, derive_seed(state.seed, "polish variants"))
+    variants_seed = derive_seed(state.seed, "polish variants")
     generator = derive_generator(state.seed, "polish")
+    block = "final_evaluation.polish"
     with watched("polishing", settings.polish.epochs, "epochs") as progress:
-        return fit(model, weights, batch, settings.polish, generator, progress)
+        return fit_images(model, weights, dataset, settings.polish, variants_seed, generator, block, progress)
 
 
 def sample_fresh_scenes(
@@ -72,10 +72,13 @@ def retrain_task_model(
     """Weights trained from scratch on fresh images: what a user gets who takes ψ and renders a training set."""
     model = build_task_model(rendered_dataset.categories, task_model)
     weights = starting_weights(model, derive_seed(seed, "retraining weights"), pretrained_weights)
-    batch = training_batch(model, rendered_dataset, settings.retraining, derive_seed(seed, "retraining variants"))
+    variants_seed = derive_seed(seed, "retraining variants")
     generator = derive_generator(seed, "retraining")
+    block = "final_evaluation.retraining"
     with watched("retraining", settings.retraining.epochs, "epochs") as progress:
-        return fit(model, weights, batch, settings.retraining, generator, progress)
+        return fit_images(
+            model, weights, rendered_dataset, settings.retraining, variants_seed, generator, block, progress
+        )
 
 
 def evaluate_test(weights: Weights, test_set: AnnotatedDataset, task_model: TaskModelSettings) -> EvaluationReport:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.search.fitting import fit_images
 from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.task_models import (
@@ -15,8 +16,6 @@ from autosimulate_pipeline.task_models import (
     TrainingSettings,
     Weights,
     build_task_model,
-    fit,
-    training_batch,
 )
 
 
@@ -41,7 +40,10 @@ def pretrain_task_model(
     """Weights trained on the images, those included that the loop leaves frozen."""
     model = build_task_model(rendered_dataset.categories, task_model.model_copy(update={"frozen": ()}))
     weights = model.initial_weights(derive_seed(settings.seed, "pretraining weights"))
-    batch = training_batch(model, rendered_dataset, settings.training, derive_seed(settings.seed, "variants"))
+    variants_seed = derive_seed(settings.seed, "variants")
     generator = derive_generator(settings.seed, "pretraining")
+    block = "pretraining.training"
     with watched("pretraining", settings.training.epochs, "epochs") as progress:
-        return fit(model, weights, batch, settings.training, generator, progress)
+        return fit_images(
+            model, weights, rendered_dataset, settings.training, variants_seed, generator, block, progress
+        )
