@@ -83,7 +83,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
         200,
         "reference_data.hidden_simulator.parameters: scene parameter 'back_light' is 200",
     ),
-    ("task_model", None, "task_model.type must be one of unet, yolov3_spp, faster_rcnn_"),
+    ("task_model", None, "task_model: input should be a valid dictionary"),
     ("task_model.type", "resnet", "task_model.type must be one of unet, yolov3_spp, faster_rcnn_"),
     ("task_model.weights", "a.pt", "task_model.weights is not a parameter of unet, which has type, input_size, frozen"),
     ("task_model.input_size", 8, "task_model.input_size: input should be greater than or equal to 16, got 8"),

@@ -98,6 +98,7 @@ def test_the_extras_body_is_the_default_of_its_network_alone_and_its_statistics_
     assert {name for name in first if name.startswith("backbone.body.")} <= equal
     assert "backbone.fpn.inner_blocks.0.0.weight" not in equal and "rpn.head.conv.0.0.weight" not in equal
     trained, constant = split_frozen(model, first)
+    assert all(weight.is_contiguous() for weight in first.values())  # the file's are not, and are then not kept
     assert "backbone.body.16.layers.0.1.running_var" in constant and "backbone.body.16.layers.0.0.weight" in trained
 
 

@@ -116,6 +116,7 @@ class FasterRCNNSettings(DetectorSettings):
     weights: str = Field(
         default_factory=lambda known: IMAGENET if known.get("type") == EXTRA_NETWORK else NONE,
         min_length=1,
+        json_schema_extra={"default": NONE},
         description="what to start from: `none`; `imagenet` (the body: for `faster_rcnn_efficientnet_lite0_fpn` its "
         "default, which comes with the extra `pretrained`, for the others torchvision's); `coco` (torchvision's "
         "`faster_rcnn_resnet50_fpn`); or a file: the state_dict of a detector or of its body alone, such as "

@@ -1,7 +1,4 @@
-"""Weights from files that PyTorch users have; those of Darknet are in darknet_weights.py.
-
-Nothing is ever downloaded: a file is the user's own.
-"""
+"""Weights from files that PyTorch users have; those of Darknet are in darknet_weights.py."""
 
 from __future__ import annotations
 
@@ -38,4 +35,4 @@ def read_state_dict(file: Path) -> Weights:
         raise ValueError(f"task_model.weights must be a file with tensors by name, got another thing in {file}")
     if not all(value.isfinite().all() for value in state.values()):
         raise ValueError(f"task_model.weights must be a file with finite weights, got others in {file}")
-    return state
+    return {name: value.contiguous() for name, value in state.items()}  # safetensors writes no other layout
