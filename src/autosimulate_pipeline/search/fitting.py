@@ -20,6 +20,9 @@ NUM_CHECKED = 16
 LEAST_MAP = 0.01
 """A network with less on its own training images has found nothing."""
 
+FALLEN = 0.7
+"""The loss has fallen if this share of it is left, or less: one step of a tiny training is no reason to warn."""
+
 
 def fit_images(
     task_model: TaskModel,
@@ -63,7 +66,7 @@ def _warn_if_blind(
         float(task_model.per_image_losses(on_device(weights, batch.images.device), batch).mean())
         for weights in (before, after)
     )
-    if new < old:
+    if new < FALLEN * old:
         logger.warning(
             "%s: the loss fell from %.3g to %.3g, but the network finds nothing on its own training images "
             "(mAP %.3f on %d of them): lower %s.learning_rate (%g), or raise the epochs",
