@@ -56,7 +56,7 @@ bench: setup ## all methods on five seeds (an hour and a half on two cores, resu
 	@$(PYTHON) benchmarks/rendering.py
 
 lock: setup ## resolves requirements.lock anew from pyproject.toml
-	@.venv/bin/uv pip compile pyproject.toml --extra viz --extra dask --extra ray --extra dev --python-version 3.11 --generate-hashes \
+	@.venv/bin/uv pip compile pyproject.toml --extra viz --extra dask --extra ray --extra pretrained --extra dev --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --quiet --output-file requirements.lock
 
 clean-run: ## deletes the folders of one run and lists them: make clean-run RUN=autosimulate

@@ -30,7 +30,14 @@ from autosimulate_pipeline.search.loop import run_loop
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings, build_task_model, fit, num_weights
+from autosimulate_pipeline.task_models import (
+    TaskModelSettings,
+    TrainingSettings,
+    UNetSettings,
+    build_task_model,
+    fit,
+    num_weights,
+)
 from tables import markdown
 
 PAGE = Path(__file__).parents[1] / "docs/results/gpu.md"
@@ -47,12 +54,12 @@ class Case:
 
 
 CASES = {
-    "U-Net, 48 px": Case({}, 30, 0.1, True),
+    "U-Net, 48 px": Case({"type": "unet"}, 30, 0.1, True),
     "YOLOv3-SPP, an eighth as wide, 224 px": Case(
         {"type": "yolov3_spp", "width": 0.125, "input_size": 224}, 16, 10, True
     ),
     "Faster R-CNN, MobileNetV3, 320 px": Case(
-        {"type": "faster_rcnn_mobilenet_v3_large_320_fpn", "input_size": 320}, 16, 10, True
+        {"type": "faster_rcnn_mobilenet_v3_large_fpn", "input_size": 320}, 16, 10, True
     ),
     "YOLOv3-SPP, 416 px": Case({"type": "yolov3_spp", "input_size": 416}, 16, 10, False),
     "Faster R-CNN, ResNet50, 640 px": Case(
@@ -176,7 +183,7 @@ def searches() -> list[list[str]]:
     )
     rows = []
     for device in ("cuda", "cpu"):
-        settings = TaskModelSettings(input_size=32, base_channels=8, device=device)
+        settings = UNetSettings(input_size=32, base_channels=8, device=device)
         model = build_task_model(simulator.categories, settings)
         start, began = ProductDistribution.model_validate(START), time.perf_counter()
         losses = [

@@ -30,10 +30,6 @@ DETECTORS: dict[str, dict[str, Any]] = {
     "faster_rcnn": {
         "task_model.type": "faster_rcnn_mobilenet_v3_large_fpn",  # objects of 20 pixels are lost on one of stride 32
         "task_model.num_regions": 32,
-        "pretraining.training.learning_rate": 3e-4,  # at ten times that its second stage dies
-        "training.learning_rate": 3e-4,
-        "final_evaluation.retraining.learning_rate": 3e-4,
-        "final_evaluation.own_network.learning_rate": 3e-4,
     },
 }
 BRIEF = {

@@ -20,7 +20,8 @@ from autosimulate_pipeline.simulators.clevr import ClevrScene
 from autosimulate_pipeline.simulators.external.settings import ExternalSettings
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings
 from autosimulate_pipeline.simulators.toy import ToyScene
-from autosimulate_pipeline.task_models import TrainingSettings
+from autosimulate_pipeline.task_models import SETTINGS_BY_TYPE, TrainingSettings
+from autosimulate_pipeline.task_models.training_defaults import TRAINING_DEFAULTS
 from autosimulate_pipeline.tracking import TrackingSettings
 
 PROJECT = Path(__file__).parents[1]
@@ -53,6 +54,14 @@ GROUPS: dict[str, tuple[str, Mapping[str, type[BaseModel]]]] = {
 
 Schema = Mapping[str, Any]
 
+NETWORKS_OWN = {
+    key if "." in key else f"{key}.{name}"
+    for trainings in TRAINING_DEFAULTS.values()
+    for key, values in trainings.items()
+    for name in values
+}
+"""Dotted keys whose default depends on the network."""
+
 
 def main() -> None:
     """Write the page."""
@@ -63,14 +72,17 @@ def reference() -> str:
     """The page, in Markdown."""
     conf = yaml.safe_load((PROJECT / "conf/base/parameters.yml").read_text(encoding="utf-8"))
     schema = Parameters.model_json_schema()
-    blocks = {name: field for name, field in schema["properties"].items() if _settings_in(field, schema)}
-    general = {name: field for name, field in schema["properties"].items() if name not in blocks}
+    held = {name: field for name, field in schema["properties"].items() if name != "task_model"}
+    blocks = {name: field for name, field in held.items() if _settings_in(field, schema)}
+    general = {name: field for name, field in held.items() if name not in blocks}
     by_mode: dict[str, Schema] = {"search": PAPER_SEARCH, "hypergradient": PAPER_HYPERGRADIENT}
     parts = [HEAD, _table(general, schema, conf)]
     for name, field in blocks.items():
+        if name == "pretraining":
+            parts += _networks(conf["task_model"])
         settings = _settings_in(field, schema)
         parts += [f"### {name}\n", _summary(settings)]
-        parts += [_table(settings["properties"], schema, conf.get(name, {}), by_mode.get(name, {}))]
+        parts += [_table(settings["properties"], schema, conf.get(name, {}), by_mode.get(name, {}), name)]
     for title, (text, models) in GROUPS.items():
         parts += [f"## {title}\n", *([f"{text}\n"] if text else [])]
         for name, model in models.items():
@@ -79,17 +91,41 @@ def reference() -> str:
     return "\n".join(parts)
 
 
+def _networks(conf: Schema) -> Iterator[str]:
+    """Each network's keys of task_model, and how it is trained."""
+    yield "### task_model\n"
+    yield "The network that is trained: `type` says which, and which keys there are; those of another are refused.\n"
+    for model in dict.fromkeys(SETTINGS_BY_TYPE.values()):
+        settings = model.model_json_schema()
+        yield f"#### {', '.join(f'`{name}`' for name, kind in SETTINGS_BY_TYPE.items() if kind is model)}\n"
+        yield _summary(settings)
+        yield _table({name: field for name, field in settings["properties"].items() if name != "type"}, settings, conf)
+    yield "#### Trainings\n"
+    yield "What a training has where conf leaves it open: it is the network's own, and the run's record holds it.\n"
+    keys = list(next(iter(TRAINING_DEFAULTS.values())))
+    rows = [
+        " | ".join([f"| `{name}`", *(_written(trainings[key]) for key in keys)]) + " |"
+        for name, trainings in TRAINING_DEFAULTS.items()
+    ]
+    head = " | ".join(["| network", *(f"`{key}`" for key in keys)]) + " |"
+    yield "\n".join([head, "|---" * (len(keys) + 1) + "|", *rows, ""])
+
+
 def _summary(settings: Schema) -> str:
     """The first paragraph of the model's docstring."""
     return settings["description"].partition("\n\n")[0].replace("\n", " ") + "\n"
 
 
-def _table(fields: Schema, schema: Schema, conf: Schema | None = None, paper: Schema | None = None) -> str:
-    rows = _rows(fields, schema, conf, paper or {})
+def _table(
+    fields: Schema, schema: Schema, conf: Schema | None = None, paper: Schema | None = None, block: str = ""
+) -> str:
+    rows = _rows(fields, schema, conf, paper or {}, block)
     return "\n".join(["| key | default | range | meaning |", "|---|---|---|---|", *rows, ""])
 
 
-def _rows(fields: Schema, schema: Schema, conf: Schema | None, paper: Schema, prefix: str = "") -> Iterator[str]:
+def _rows(
+    fields: Schema, schema: Schema, conf: Schema | None, paper: Schema, block: str, prefix: str = ""
+) -> Iterator[str]:
     """A row for each key; those of a block within the block have its name in front of theirs."""
     for name, field in fields.items():
         if name == "distribution":  # the tag by which they are told apart
@@ -97,9 +133,11 @@ def _rows(fields: Schema, schema: Schema, conf: Schema | None, paper: Schema, pr
         within = _settings_in(field, schema)
         if within and within["title"] != TrainingSettings.__name__:
             inner = (conf or {}).get(name, {}) if conf is not None else None
-            yield from _rows(within["properties"], schema, inner, paper, f"{prefix}{name}.")
+            yield from _rows(within["properties"], schema, inner, paper, block, f"{prefix}{name}.")
             continue
         default = _default(name, field, conf)
+        if f"{block}.{name}" in NETWORKS_OWN:
+            default = "[the network's](#trainings)"
         if name in paper:
             default += f"; `mode: paper`: {_written(paper[name])}"
         yield f"| `{prefix}{name}` | {default} | {_range(field, schema)} | {field.get('description', '')} |"

@@ -83,11 +83,11 @@ PARAMETERS: list[tuple[str, Any, str]] = [
         200,
         "reference_data.hidden_simulator.parameters: scene parameter 'back_light' is 200",
     ),
-    ("task_model.type", "resnet", "task_model.type must be one of unet, lraspp, yolov3_spp, "),
+    ("task_model", None, "task_model: input should be a valid dictionary"),
+    ("task_model.type", "resnet", "task_model.type must be one of unet, yolov3_spp, faster_rcnn_"),
+    ("task_model.weights", "a.pt", "task_model.weights is not a parameter of unet, which has type, input_size, frozen"),
     ("task_model.input_size", 8, "task_model.input_size: input should be greater than or equal to 16, got 8"),
     ("task_model.base_channels", 6, "task_model.base_channels: input should be a multiple of 4, got 6"),
-    ("task_model.width", 0, "task_model.width: input should be greater than 0, got 0"),
-    ("task_model.num_regions", 3, "task_model.num_regions: input should be a multiple of 4, got 3"),
     ("task_model.background_weight", 2, "task_model.background_weight: input should be less than or equal to 1"),
     ("task_model.device", "tpu", "task_model.device: input should be 'auto', 'cpu' or 'cuda', got 'tpu'"),
     ("task_model.frozen", "encoder", "task_model.frozen: input should be a valid tuple, got 'encoder'"),
@@ -160,7 +160,22 @@ PARAMETERS: list[tuple[str, Any, str]] = [
 
 TASK_MODELS: list[tuple[dict[str, Any], str, str]] = [
     # the block task_model, what trials are judged by, what is said
-    ({"type": "lraspp", "base_channels": 8}, "miou", "task_model.base_channels must be 16 with type lraspp, got 8"),
+    ({"input_size": 48}, "map", "task_model.type must be one of unet, yolov3_spp, faster_rcnn_"),
+    ({"type": "yolov3_spp", "width": 0}, "map", "task_model.width: input should be greater than 0, got 0"),
+    ({"type": "yolov3_spp", "width": NAN}, "map", "task_model.width: input should be less than or equal to 2"),
+    ({"type": "yolov3_spp", "base_channels": 8}, "map", "task_model.base_channels is not a parameter of yolov3_spp"),
+    ({"type": "yolov3_spp", "input_size": 64, "weights": "imagenet"}, "map", "must be none or a file for yolov3_spp"),
+    ({"type": "faster_rcnn_resnet50_fpn", "num_regions": 3}, "map", "task_model.num_regions: input should be a multip"),
+    (
+        {"type": "faster_rcnn_resnet50_fpn", "background_weight": 1},
+        "map",
+        "task_model.background_weight is not a parameter of faster_rcnn_resnet50_fpn, which has type, input_size",
+    ),
+    (
+        {"type": "faster_rcnn_mobilenet_v2_fpn", "input_size": 64, "weights": "coco"},
+        "map",
+        "task_model.weights must be none or a file or imagenet for faster_rcnn_mobilenet_v2_fpn, got coco",
+    ),
     ({"type": "yolov3_spp", "input_size": 100}, "map", "task_model.input_size must be a multiple of 32 for yolov3_spp"),
     ({"type": "yolov3_spp", "input_size": 64}, "miou", "search.trials.objective must be map or loss for yolov3_spp"),
 ]

@@ -50,7 +50,7 @@ def test_parameters_that_do_not_suit_the_network_are_named_before_anything_rende
     block: dict[str, Any], objective: str, message: str
 ) -> None:
     raw = load("local")
-    raw["task_model"] |= block
+    raw["task_model"] = block
     raw["search"] |= {"trials": {"objective": objective}}
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         check_parameters(raw)
@@ -64,9 +64,9 @@ def test_bad_weights_are_named_before_anything_renders(
     monkeypatch.chdir(tmp_path)
     edit(Path(file))
     raw = load("local")
-    raw["task_model"] |= {"type": network, "input_size": 64, "weights_file": file}
+    raw["task_model"] = {"type": network, "input_size": 64, "weights": file}
     raw["search"] |= {"trials": {"objective": "map"}}
-    with pytest.raises(ConfigurationError, match="^task_model.weights_file.*" + re.escape(message)) as told:
+    with pytest.raises(ConfigurationError, match="^task_model.weights.*" + re.escape(message)) as told:
         check_parameters(raw)
     assert "\n" not in str(told.value)
     assert not Path("pwned").exists(), "what was pickled was run"
@@ -173,7 +173,7 @@ COMMANDS: list[tuple[list[str], str]] = [
         [
             "run",
             "--params",
-            "search.trials.objective=map,task_model.type=yolov3_spp,task_model.input_size=64,task_model.weights_file=x.weights",
+            "search.trials.objective=map,task_model.type=yolov3_spp,task_model.input_size=64,task_model.weights=x.weights",
         ],
         "x.weights, which is missing",
     ),

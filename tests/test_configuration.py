@@ -26,6 +26,8 @@ from autosimulate_pipeline.configuration import (
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.run_record import check_run, record_run
 from autosimulate_pipeline.search import SearchSettings
+from autosimulate_pipeline.task_models import SETTINGS_BY_TYPE
+from autosimulate_pipeline.task_models.training_defaults import TRAINING_DEFAULTS
 from conftest import PROJECT, Kedro
 
 
@@ -40,6 +42,17 @@ def _loaded(env: str) -> dict[str, Any]:
 
 def load(env: str) -> dict[str, Any]:
     return copy.deepcopy(_loaded(env))
+
+
+def load_with(env: str, overrides: str, conf: Path = PROJECT / "conf") -> dict[str, Any]:
+    """The parameters of an environment under `--params`, as `key=value,…`."""
+    asked = OmegaConf.to_container(OmegaConf.from_dotlist(overrides.split(",") if overrides else []))
+    assert isinstance(asked, dict)
+    loader = ProjectConfigLoader(
+        str(conf), env, asked, base_env="base", default_run_env="local", merge_strategy={"parameters": "soft"}
+    )
+    parameters: dict[str, Any] = loader["parameters"]
+    return parameters
 
 
 def changed(dotted_key: str, value: Any) -> dict[str, Any]:
@@ -151,6 +164,40 @@ def test_default_environment_learns_both_ground_coordinates_and_no_colour() -> N
     entries = check_parameters(load("local")).simulator.parameters.entries()
     assert {f"{shape}_{axis}" for shape in ("cube", "sphere", "cylinder") for axis in "xy"} <= entries.keys()
     assert not [name for name in entries if "colour" in name]
+
+
+def test_trainings_are_those_that_suit_the_network_where_conf_leaves_them_open() -> None:
+    yolo = "search.trials.objective=map,task_model.type=yolov3_spp,task_model.input_size=64"
+    unet, detector = (check_parameters(load_with("local", overrides)) for overrides in ("", yolo))
+    assert (unet.training.first_epochs, unet.training.epochs, unet.training.learning_rate) == (40, 12, 3e-3)
+    assert unet.final_evaluation.own_network.epochs == 30
+    assert (detector.training.epochs, detector.training.num_variants, detector.training.learning_rate) == (4, 4, 1e-3)
+    assert detector.pretraining.training.learning_rate == 3e-3
+    assert detector.task_model.model_dump().keys().isdisjoint({"base_channels"})
+    lite = "task_model.type=faster_rcnn_efficientnet_lite0_fpn,task_model.weights=none,training.epochs=7"
+    parameters = load_with(
+        "local", f"search.trials.objective=map,{lite},final_evaluation.own_network.learning_rate=0.001"
+    )
+    checked = check_parameters(parameters)
+    assert (checked.training.epochs, checked.training.learning_rate) == (7, 5e-4)
+    assert (checked.final_evaluation.own_network.learning_rate, checked.final_evaluation.own_network.epochs) == (
+        1e-3,
+        3,
+    )
+    assert TRAINING_DEFAULTS.keys() == SETTINGS_BY_TYPE.keys()
+
+
+def test_keys_of_the_network_below_are_left_out_where_another_is_named_and_wrong_ones_are_refused() -> None:
+    asked = "search.trials.objective=map,task_model.type=yolov3_spp,task_model.input_size=64"
+    assert check_parameters(load_with("smoke", asked)).task_model.type == "yolov3_spp"  # smoke has base_channels
+    with pytest.raises(
+        ConfigurationError, match="^task_model.base_channels is not a parameter of yolov3_spp, which has"
+    ):
+        check_parameters(load_with("smoke", f"{asked},task_model.base_channels=8"))
+    back = load_with("photoreal", "task_model.type=unet,task_model.input_size=64")  # photoreal has yolov3_spp's width
+    assert back["task_model"] == {"type": "unet", "input_size": 64, "device": "auto"}
+    with pytest.raises(ConfigurationError, match="^task_model.width is not a parameter of unet, which has"):
+        check_parameters(load_with("local", "task_model.width=0.5"))
 
 
 def test_missing_block_is_named() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
-from autosimulate_pipeline.task_models.detection import detections, prepare_detection, prepare_images
+from autosimulate_pipeline.task_models.detection import Letterbox, detections, prepare_detection, prepare_images
 
 CATEGORIES = ("ape", "can")
 BOXES = np.array([[10.0, 20.0, 30.0, 10.0], [-10.0, 0.0, 30.0, 12.0], [50.0, 20.0, 8.0, 8.0]])
@@ -46,13 +46,23 @@ def test_detections_come_back_in_image_pixels_one_for_each_object():
     dataset = AnnotatedDataset(CATEGORIES, (photograph(48, 64),))
     _, (letterbox,) = prepare_images(dataset, 32, torch.device("cpu"))
     corners = torch.tensor([[5.0, 14.0, 20.0, 19.0], [5.5, 14.0, 20.0, 19.0], [0.0, 4.0, 10.0, 10.0]])
-    scores = torch.tensor([[0.9, 0.0], [0.8, 0.005], [0.1, 0.7]])
+    scores = torch.tensor([[0.9, 0.0], [0.8, 0.0005], [0.002, 0.7]])
     prediction = detections(corners, scores, letterbox)
     assert prediction.instance_categories == (1, 2, 1)
-    assert prediction.instance_scores == pytest.approx((0.9, 0.7, 0.1))
+    assert prediction.instance_scores == pytest.approx((0.9, 0.7, 0.002))
     np.testing.assert_allclose(prediction.instance_boxes, [[10, 20, 30, 10], [0, 0, 20, 12], [0, 0, 20, 12]])
     by_category = detections(torch.stack([corners, corners + 1], dim=1), scores, letterbox)
     np.testing.assert_allclose(by_category.instance_boxes, [[10, 20, 30, 10], [2, 2, 20, 12], [0, 0, 20, 12]])
+
+
+def test_the_100_most_certain_of_many_detections_are_kept():
+    places = torch.arange(1200.0) * 10
+    corners = torch.stack([places, places, places + 5, places + 5], dim=1)
+    scores = torch.linspace(0.002, 0.9, 1200)[torch.randperm(1200, generator=torch.Generator().manual_seed(0))]
+    prediction = detections(corners, scores[:, None], Letterbox(1.0, 0, 0))
+    expected = scores.sort(descending=True).values[:100]
+    np.testing.assert_allclose(prediction.instance_scores, expected)
+    assert (scores[(prediction.instance_boxes[:, 0] / 10).round().astype(int)] == expected).all()
 
 
 def test_wrong_datasets_are_refused():

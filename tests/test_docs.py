@@ -85,6 +85,10 @@ def is_a_key(dotted: str) -> bool:
         if name not in fields:
             return False
         held = fields[name]
+        if "oneOf" in held:  # of networks, each with keys of its own
+            names = [option["$ref"].rpartition("/")[2] for option in held["oneOf"]]
+            fields = {key: field for kind in names for key, field in SCHEMA["$defs"][kind]["properties"].items()}
+            continue
         reference = next((option["$ref"] for option in held.get("anyOf", [held]) if "$ref" in option), None)
         if reference is None or name == "parameters":
             return True

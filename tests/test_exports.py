@@ -317,7 +317,7 @@ pretraining: {num_images: 0}
 training: {epochs: 1, first_epochs: 1}
 loop: {num_images: 2, num_iterations: 1}
 hypergradient: {max_steps: 1}
-final_evaluation: {num_images: 2, polish: {epochs: 1}}
+final_evaluation: {num_images: 2, own_network: {epochs: 1}}
 """
 
 

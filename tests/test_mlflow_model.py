@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from autosimulate_pipeline.model_from_code import table_of
 from autosimulate_pipeline.model_logging import log_model_once, save_model
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
-from autosimulate_pipeline.task_models import TaskModelSettings, build_task_model
+from autosimulate_pipeline.task_models import TaskModelSettings, UNetSettings, build_task_model
 from test_yolo import HEADERS, batch_normalised, write_darknet_weights
 
 CATEGORIES = ("square", "disc")
@@ -61,14 +61,14 @@ def loaded(client: MlflowClient, run_id: str) -> mlflow.pyfunc.PyFuncModel:
     return mlflow.pyfunc.load_model(f"runs:/{run_id}/task_model")
 
 
-@pytest.mark.parametrize("kind", ["unet", "yolov3_spp", "yolov3_spp of Darknet", "faster_rcnn_mobilenet_v3_large_fpn"])
+@pytest.mark.parametrize("kind", ["unet", "yolov3_spp", "yolov3_spp of Darknet", "faster_rcnn_efficientnet_lite0_fpn"])
 def test_model_that_is_loaded_back_finds_what_the_task_model_finds(
     kind: str, client: MlflowClient, run_id: str, darknet_file: Path, tmp_path: Path
 ) -> None:
     network, _, is_from_file = kind.partition(" of ")
-    settings = TaskModelSettings(
-        type=network, input_size=64, base_channels=8, width=1 / 16, weights_file=darknet_file if is_from_file else None
-    )
+    options = {"unet": {"base_channels": 8}, "yolov3_spp": {"width": 1 / 16}}.get(network, {})
+    weights = {"weights": str(darknet_file)} if is_from_file else {}
+    settings = TaskModelSettings.model_validate({"type": network, "input_size": 64} | options | weights)
     task_model = build_task_model(CATEGORIES, settings)
     fresh, file = task_model.initial_weights(0), tmp_path / "weights.safetensors"
     weights = {name: weight + 4 * name.endswith("convolution.bias") for name, weight in fresh.items()}  # YOLO is sure
@@ -94,7 +94,7 @@ def test_model_that_is_loaded_back_finds_what_the_task_model_finds(
 def test_run_has_one_model_with_signature_and_example_and_a_torn_one_is_replaced(
     client: MlflowClient, run_id: str, tmp_path: Path
 ) -> None:
-    settings, file = TaskModelSettings(input_size=16, base_channels=4), tmp_path / "weights.safetensors"
+    settings, file = UNetSettings(input_size=16, base_channels=4), tmp_path / "weights.safetensors"
     save_file(build_task_model(CATEGORIES, settings).initial_weights(0), file)
 
     def killed(*_: object) -> None:
@@ -119,7 +119,7 @@ def test_run_has_one_model_with_signature_and_example_and_a_torn_one_is_replaced
 
 
 def test_loading_needs_no_kedro(client: MlflowClient, run_id: str, tmp_path: Path) -> None:
-    settings, file = TaskModelSettings(input_size=16, base_channels=4), tmp_path / "weights.safetensors"
+    settings, file = UNetSettings(input_size=16, base_channels=4), tmp_path / "weights.safetensors"
     save_file(build_task_model(CATEGORIES, settings).initial_weights(0), file)
     log_model_once(client, run_id, saver(settings, file))
     program = f"""

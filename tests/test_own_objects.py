@@ -203,9 +203,9 @@ def test_a_folder_of_models_becomes_a_training_set(project: Path, kedro: Kedro, 
         "training": {"first_epochs": 1, "epochs": 1, "num_variants": 1},
         "loop": {"num_iterations": 1, "num_images": 2},
         "hypergradient": {"max_steps": 1},
-        "final_evaluation": {"num_images": 2, "num_polish_images": 2},
+        "final_evaluation": {"num_images": 2},
         "final_evaluation.retraining": {"epochs": 1, "num_variants": 1},
-        "final_evaluation.polish": {"epochs": 1, "num_variants": 1},
+        "final_evaluation.own_network": {"epochs": 1, "num_variants": 1},
     }  # fmt: skip
     flat = []
     for block, values in settings.items():

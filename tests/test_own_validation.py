@@ -200,7 +200,7 @@ def test_a_category_without_an_instance_is_told_and_allowed(tmp_path, caplog):
 def parameters(validation, test, **task_model):
     raw = load("local")
     raw["reference_data"] |= {"validation_folder": str(validation), "test_folder": str(test)}
-    raw["task_model"] |= task_model
+    raw["task_model"] = task_model or raw["task_model"]
     raw["search"] |= {"trials": {"objective": "map"}}
     return raw
 

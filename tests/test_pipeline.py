@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 from autosimulate_pipeline.annotations import read_coco
 from autosimulate_pipeline.model_from_code import table_of
 from autosimulate_pipeline.records import AnnotatedDataset
-from autosimulate_pipeline.task_models import TaskModelSettings, build_task_model
+from autosimulate_pipeline.task_models import UNetSettings, build_task_model
 from autosimulate_pipeline.tracking import COLUMNS_TAG
 from conftest import Kedro
 
@@ -192,7 +192,7 @@ def test_mlflow_has_the_network_of_the_run_once(smoke: str, project: Path) -> No
     assert model.status == "READY"
     validation = read_coco(project / "data/01_raw" / RUN / "validation")
     found = mlflow.pyfunc.load_model(f"runs:/{run_id}/task_model").predict(validation.images[0].image[None])
-    task_model = build_task_model(validation.categories, TaskModelSettings(input_size=32, base_channels=8))
+    task_model = build_task_model(validation.categories, UNetSettings(input_size=32, base_channels=8))
     weights = load_file(project / "data/06_models" / RUN / "own.safetensors")
     first = AnnotatedDataset(validation.categories, validation.images[:1])
     pd.testing.assert_frame_equal(found, table_of(task_model.predict(weights, first), validation.categories))

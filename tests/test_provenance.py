@@ -12,6 +12,7 @@ from autosimulate_pipeline.configuration import Parameters, check_parameters
 from autosimulate_pipeline.datasets import RecordDataset
 from autosimulate_pipeline.provenance import digest
 from autosimulate_pipeline.run_record import record_provenance
+from autosimulate_pipeline.task_models import YoloSettings
 from test_configuration import load
 
 
@@ -38,14 +39,13 @@ def with_inputs(folder: Path) -> Parameters:
         (folder / name / "annotations.json").write_text(name)
     (folder / "yolo.weights").write_text("weights")
     parameters = check_parameters(load("local"))
+    yolo = YoloSettings(input_size=64, weights=str(folder / "yolo.weights"))
 
     def changed(block: str, **values: Any) -> dict[str, Any]:
         return {block: getattr(parameters, block).model_copy(update=values)}
 
     folders = {"validation_folder": folder / "val", "test_folder": folder / "test"}
-    return parameters.model_copy(
-        update=changed("reference_data", **folders) | changed("task_model", weights_file=folder / "yolo.weights")
-    )
+    return parameters.model_copy(update=changed("reference_data", **folders) | {"task_model": yolo})
 
 
 def test_another_entry_is_written_when_the_software_is_another_and_inputs_are_those_of_the_start(
@@ -58,7 +58,7 @@ def test_another_entry_is_written_when_the_software_is_another_and_inputs_are_th
     assert first.inputs == {
         "reference_data.validation_folder": digest(tmp_path / "val"),
         "reference_data.test_folder": digest(tmp_path / "test"),
-        "task_model.weights_file": digest(tmp_path / "yolo.weights"),
+        "task_model.weights": digest(tmp_path / "yolo.weights"),
     }
     (tmp_path / "val/annotations.json").unlink()
     assert record_provenance(catalog, parameters) == first and history.load() == (first,)

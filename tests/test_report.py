@@ -42,7 +42,7 @@ from autosimulate_pipeline.search.base import SearchState
 
 VOID = {"meta", "img", "input", "link", "br", "hr"}
 NUM_ITERATIONS = 7
-PROVENANCE = (Provenance({"Python": "3.11"}, "abc123-dirty", "a processor", {"task_model.weights_file": "f00"}),)
+PROVENANCE = (Provenance({"Python": "3.11"}, "abc123-dirty", "a processor", {"task_model.weights": "f00"}),)
 
 
 class Page(HTMLParser):
@@ -185,7 +185,7 @@ def test_page_tells_what_was_learned_with_its_figures(text: str) -> None:
     assert "In 7 iterations and 210 rendered images" in words
     assert "It took 1 min 35 s in all (63 % render and 32 % train)" in words
     assert "kedro run --params seed=3" in words
-    assert "commit abc123-dirty · a processor · Python 3.11" in words and "task_model.weights_filef00" in words
+    assert "commit abc123-dirty · a processor · Python 3.11" in words and "task_model.weightsf00" in words
     charts = [label["aria-label"] for label in Page(text).attributes("svg")]
     for name in cases.TOY_START:
         assert any(chart and chart.startswith(name) for chart in charts), name

@@ -32,7 +32,7 @@ from autosimulate_pipeline.search.loop import run_loop
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
-from autosimulate_pipeline.task_models import TaskModelSettings, build_task_model, ravel, unravel
+from autosimulate_pipeline.task_models import UNetSettings, build_task_model, ravel, unravel
 
 START = ProductDistribution.model_validate(cases.TOY_START)
 HIDDEN = ProductDistribution.model_validate(cases.TOY_HIDDEN)
@@ -408,7 +408,7 @@ def test_objects_parameters_are_moved_by_their_own_pixels_alone(credit: str, sta
 def test_parts_of_the_influence_add_up_to_it() -> None:
     """To f of the whole images from the same problem posed without parts; float32 to 1e-3 of the largest f."""
     simulator = ToySimulator()
-    model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
+    model = build_task_model(simulator.categories, UNetSettings(input_size=32, base_channels=8, device="cpu"))
     images = drawn(START, 6, 0, "parts")
     weights, batch = model.initial_weights(0), model.prepare(images)
 
@@ -429,7 +429,7 @@ def test_validation_images_in_several_passes_give_the_same_influences_and_report
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     simulator = ToySimulator()
-    model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
+    model = build_task_model(simulator.categories, UNetSettings(input_size=32, base_channels=8, device="cpu"))
     images = drawn(START, 7, 0, "passes")
     weights = model.initial_weights(0)
     at_once = influences_on(images, images, model, weights, HypergradientSettings()).values
@@ -442,7 +442,7 @@ def test_validation_images_in_several_passes_give_the_same_influences_and_report
 
 def test_frozen_weights_stay_in_every_iteration() -> None:
     simulator = ToySimulator()
-    settings = TaskModelSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder_1",))
+    settings = UNetSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder_1",))
     model = build_task_model(simulator.categories, settings)
     validation_set = drawn(HIDDEN, 4, 0, "validation")
     training = LoopTrainingSettings(first_epochs=1, epochs=1, retained=0.4)
@@ -457,7 +457,7 @@ def test_frozen_weights_stay_in_every_iteration() -> None:
 def test_frozen_weights_have_no_part_in_the_influences() -> None:
     """With v = g, f is the inner product of two gradients: here by backward passes over the trained weights."""
     simulator = ToySimulator()
-    settings = TaskModelSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder",))
+    settings = UNetSettings(input_size=32, base_channels=8, device="cpu", frozen=("encoder",))
     model = build_task_model(simulator.categories, settings)
     images = drawn(START, 4, 0, "frozen")
     weights, batch = model.initial_weights(0), model.prepare(images)
@@ -499,7 +499,7 @@ def test_scene_table_keeps_what_was_drawn_beside_what_is_rendered() -> None:
 def learn(name: str, seed: int) -> float:
     """The last validation loss of a short run on the toy simulator."""
     simulator = ToySimulator()
-    model = build_task_model(simulator.categories, TaskModelSettings(input_size=32, base_channels=8, device="cpu"))
+    model = build_task_model(simulator.categories, UNetSettings(input_size=32, base_channels=8, device="cpu"))
     method = build(name, num_images=16, num_iterations=8)
     validation_set = drawn(HIDDEN, 20, seed, "validation")
     training = LoopTrainingSettings(first_epochs=8, retained=1, window=1)

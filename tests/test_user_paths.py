@@ -81,7 +81,7 @@ def test_a_bop_scene_may_be_at_home(home: Path) -> None:
 
 def test_weights_models_and_commands_may_be_at_home(home: Path) -> None:
     raw = parameters(masks(home / "validation", 0), masks(home / "test", 1), type="yolov3_spp", input_size=64)
-    raw["task_model"] |= {"weights_file": "~/none.weights"}
+    raw["task_model"] = {"type": "yolov3_spp", "weights": "~/none.weights"}
     with pytest.raises(ConfigurationError, match=f"must be a file, got {home}/none.weights, which is missing"):
         check_parameters(raw)
     settings = PhotorealSettings.model_validate({"models_folder": "~/models", "cache_folder": "~/cache"})

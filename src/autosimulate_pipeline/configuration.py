@@ -32,7 +32,8 @@ from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSe
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings, hypergradient_in_mode
 from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings, check_task_model
+from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, SETTINGS_BY_TYPE, AnyTaskModel, check_task_model
+from autosimulate_pipeline.task_models.training_defaults import fill_in_trainings
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -58,7 +59,7 @@ class Parameters(BaseModel):
     seed: int = Field(ge=0, description="all randomness of the run; the hidden simulator has its own")
     simulator: SimulatorSettings
     reference_data: ReferenceDataSettings
-    task_model: TaskModelSettings
+    task_model: AnyTaskModel
     pilot: PilotSettings = PilotSettings.model_validate({})
     inference: InferenceSettings = InferenceSettings.model_validate({})
     pretraining: PretrainingSettings = PretrainingSettings.model_validate({})
@@ -116,7 +117,7 @@ class Parameters(BaseModel):
     @property
     def pretraining_key(self) -> str:
         """A hash of all that a pretrained network depends on; runs with the same share it."""
-        network = self.task_model.model_dump(mode="json", exclude={"device", "frozen"})
+        network = self.task_model.model_dump(mode="json", exclude={"device", "frozen", "allow_download"})
         training = self.pretraining.model_dump(mode="json", exclude={"enabled"})
         return _hash([self.pilot_key, network, training])
 
@@ -161,7 +162,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return check_parameters(self["parameters"])
 
     def __getitem__(self, key: str) -> Any:
-        """The configuration of this kind, as Kedro reads it; refused in one line where it cannot be read."""
+        """The configuration of this kind, as Kedro reads it; refused in one line where it cannot be read.
+
+        Parameters come with what the network and the mode of the search fill in.
+        """
         try:
             found = super().__getitem__(key)
         except UnicodeDecodeError as failure:
@@ -181,13 +185,21 @@ class ProjectConfigLoader(OmegaConfigLoader):
                 wanted += ", a number as a key in quotes"
             env = self.env or self.default_run_env
             raise ConfigurationError(f"{key} of the environment {env}{wanted}: {reason}") from failure
-        return filled_by_mode(found) if key == "parameters" else found
+        if key == "parameters" and isinstance(found, dict):
+            fill_in_trainings(found)
+            return filled_by_mode(found)
+        return found
 
     def _merge_configs(self, config: dict[str, Any], env_config: dict[str, Any], key: str, env_path: str) -> Any:
         """Kedro's merge; but where an environment names another simulator, base's parameters and options are left out.
 
-        They are of base's simulator: the environment would have to switch off each by its name.
+        They are of base's simulator: the environment would have to switch off each by its name. Where an environment
+        or --params names a network, keys that it lacks are left out of the blocks below.
         """
+        if key == "parameters":
+            asked = OmegaConf.to_container(OmegaConf.create(self.runtime_params or {}))
+            env_config = _without_keys_of_another_network(env_config, asked)
+            config = _without_keys_of_another_network(config, asked, env_config)
         if key == "parameters" and _simulator_type(env_config) not in (None, _simulator_type(config)):
             config = copy.deepcopy(config)
             for block in (config["simulator"], config["reference_data"]["hidden_simulator"]):
@@ -199,6 +211,20 @@ class ProjectConfigLoader(OmegaConfigLoader):
 def _simulator_type(parameters: dict[str, Any]) -> str | None:
     simulator = parameters.get("simulator")
     return simulator.get("type") if isinstance(simulator, dict) else None
+
+
+def _without_keys_of_another_network(parameters: dict[str, Any], *above: Any) -> dict[str, Any]:
+    """`parameters` without the keys of task_model that the network lacks which the first of `above` to name one names.
+
+    What `above` gives itself stays, and is refused later if it is wrong.
+    """
+    block, blocks_above = parameters.get("task_model"), [values.get("task_model") for values in above]
+    named = [values for values in blocks_above if isinstance(values, dict)]
+    network = next((values["type"] for values in named if "type" in values), None)
+    if not isinstance(block, dict) or network not in SETTINGS_BY_TYPE:
+        return parameters
+    allowed = {*SETTINGS_BY_TYPE[network].model_fields, *(key for values in named for key in values)}
+    return {**parameters, "task_model": {key: value for key, value in block.items() if key in allowed}}
 
 
 def current_parameters() -> Parameters:
@@ -285,10 +311,16 @@ def validated(model: type[Model], raw: Any, block: str = "") -> Model:
 
 def _complaint(error: ErrorDetails, block: str) -> str:
     """One of pydantic's complaints in a line: the key as conf writes it, what is wrong, the value seen."""
-    # DISTRIBUTIONS: the tag of a union's branch, which is no key of conf
-    parts = [str(part) for part in error["loc"] if part not in DISTRIBUTIONS]
+    # the tags of unions' branches are no keys of conf
+    parts = [str(part) for part in error["loc"] if part not in DISTRIBUTIONS and part not in SETTINGS_BY_TYPE]
     key = ".".join([block, *parts] if block else parts)
+    if key == "task_model" and error["type"].startswith("union_tag"):
+        named = error["input"].get("type") if isinstance(error["input"], dict) else None
+        return f"task_model.type must be one of {', '.join(SETTINGS_BY_TYPE)}, got {named!r}"
     if error["type"] == "extra_forbidden":
+        if network := next((part for part in error["loc"] if part in SETTINGS_BY_TYPE), None):
+            known = ", ".join(SETTINGS_BY_TYPE[str(network)].model_fields)
+            return f"{key} is not a parameter of {network}, which has {known}"
         return f"{key} is not a parameter; docs/reference/parameters.md has those there are"
     if error["type"] == "missing":
         return f"{key} is missing"
@@ -300,7 +332,7 @@ def _complaint(error: ErrorDetails, block: str) -> str:
     return f"{key}: {message[0].lower()}{message[1:]}, got {seen}"
 
 
-_WITHOUT_EFFECT = ("task_model.device", "reference_data.allow_links")
+_WITHOUT_EFFECT = ("task_model.device", "task_model.allow_download", "reference_data.allow_links")
 
 
 def can_change_results(key: str) -> bool:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from autosimulate_pipeline.annotations.coco_writing import run_lengths
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Prediction, enclosing_box
-from autosimulate_pipeline.task_models import TaskModelSettings, build_task_model
+from autosimulate_pipeline.task_models import DetectorSettings, TaskModelSettings, build_task_model
 
 WEIGHTS = "weights"
 """The model's one artifact, a .safetensors file."""
@@ -31,8 +31,8 @@ class ObjectFinder(PythonModel):
         """Builds the network, on the CPU."""
         file = Path(context.artifacts[WEIGHTS])
         settings = TaskModelSettings.model_validate({**context.model_config["task_model"], "device": "cpu"})
-        if settings.weights_file is not None:  # the network is as those weights wanted it, and as these still do
-            settings = settings.model_copy(update={"weights_file": file})
+        if isinstance(settings, DetectorSettings):  # the network is as those weights wanted it, and as these still do
+            settings = settings.starting_from(file)
         self._categories = tuple(context.model_config["categories"])
         self._task_model = build_task_model(self._categories, settings)
         self._weights = load_file(file)

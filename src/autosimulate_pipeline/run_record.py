@@ -108,7 +108,7 @@ def _inputs(parameters: Parameters) -> dict[str, Path]:
         "reference_data.validation_folder": reference.validation_folder,
         "reference_data.test_folder": reference.test_folder,
         "reference_data.bop_scene.folder": reference.bop_scene.folder if reference.bop_scene else None,
-        "task_model.weights_file": parameters.task_model.weights_file,
+        "task_model.weights": parameters.task_model.starting_file,
     }
     if simulator.type == "photoreal":
         named["simulator.options.models_folder"] = simulator.options.get("models_folder")

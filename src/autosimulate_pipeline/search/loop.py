@@ -20,6 +20,7 @@ from autosimulate_pipeline.records import (
 )
 from autosimulate_pipeline.search import SEARCH_METHODS, LoopTrainingSettings, SearchMethod
 from autosimulate_pipeline.search.base import Observation, SearchState
+from autosimulate_pipeline.search.fitting import fit_images
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.problem import influences_on
 from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
@@ -28,11 +29,9 @@ from autosimulate_pipeline.simulators import Simulator
 from autosimulate_pipeline.task_models import (
     TaskModel,
     Weights,
-    fit,
     shrunk_and_perturbed,
     split_frozen,
     starting_weights,
-    training_batch,
 )
 
 
@@ -134,9 +133,9 @@ def fit_iteration(
     trained, _ = split_frozen(task_model, weights)
     start = weights | shrunk_and_perturbed(trained, fresh, 0.0 if from_scratch else training.retained)
     dataset = AnnotatedDataset(task_model.categories, images)
-    batch = training_batch(task_model, dataset, settings, derive_seed(state.seed, "variants", state.iteration))
+    variants_seed = derive_seed(state.seed, "variants", state.iteration)
     generator = derive_generator(state.seed, "training", state.iteration)
-    return fit(task_model, start, batch, settings, generator, progress)
+    return fit_images(task_model, start, dataset, settings, variants_seed, generator, "training", progress)
 
 
 def _starts_from_scratch(state: SearchState) -> bool:

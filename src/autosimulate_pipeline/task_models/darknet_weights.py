@@ -45,7 +45,7 @@ def load_darknet_weights(
         ValueError: if it is not as long as these layers are, or a scale, shift or weight in it is not finite.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"task_model.weights_file must be a file, got {path}, which is missing")
+        raise FileNotFoundError(f"task_model.weights must be a file, got {path}, which is missing")
     channels = channels_of(layers, num_categories_of_file, width)
     shapes = {
         index: (channels[index], channels[index - 1] if index else 3, layer.size, layer.size)
@@ -57,7 +57,7 @@ def load_darknet_weights(
     header_size, size = _header_size(path), path.stat().st_size
     if size != header_size + 4 * num_values:
         raise ValueError(
-            f"task_model.weights_file: {path.name} must have {header_size + 4 * num_values} bytes for {len(layers)} "
+            f"task_model.weights: {path.name} must have {header_size + 4 * num_values} bytes for {len(layers)} "
             f"layers of width {width:g} and {num_categories_of_file} categories, got {size}"
         )
     values = torch.from_numpy(np.fromfile(path, dtype="<f4", offset=header_size).astype(np.float32, copy=False))
@@ -78,7 +78,7 @@ def load_darknet_weights(
             of_layer |= {"normalisation.scale": scale, "normalisation.shift": beta - mean * scale}
         of_layer["convolution.weight"] = take(*shape)
         if not all(value.isfinite().all() for value in of_layer.values()):
-            raise ValueError(f"task_model.weights_file: {path.name} must have finite weights, got others in {name}")
+            raise ValueError(f"task_model.weights: {path.name} must have finite weights, got others in {name}")
         if index not in outputs or num_categories == num_categories_of_file:
             weights |= {f"{name}.{part}": value for part, value in of_layer.items()}
     return weights

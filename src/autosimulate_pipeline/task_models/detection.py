@@ -16,7 +16,7 @@ NMS_IOU = 0.5
 """Of two boxes of a category that overlap by more, the one with the lower score goes."""
 
 MAX_DETECTIONS = 100
-"""Of an image."""
+"""Detections of an image that are kept: those with the highest scores, as in COCO's evaluation."""
 
 
 class Letterbox(NamedTuple):
@@ -62,8 +62,11 @@ def prepare_images(dataset: AnnotatedDataset, input_size: int, device: torch.dev
     return images.to(device), letterboxes
 
 
-_MIN_SCORE = 0.01
-"""Of a detection; what scores less adds nothing to average precision but time."""
+_MIN_SCORE = 0.001
+"""Detections below this score are dropped. Average precision counts low scores too, where recall depends on them."""
+
+_MAX_CANDIDATES = 1000
+"""Boxes of an image that non-maximum suppression is given, those with the highest scores."""
 
 
 def detections(
@@ -79,7 +82,9 @@ def detections(
     """
     from torchvision.ops import batched_nms  # torchvision takes seconds to import, and only detectors need it
 
-    candidates, categories = (scores > _MIN_SCORE).nonzero(as_tuple=True)
+    best = scores.flatten().topk(min(scores.numel(), _MAX_CANDIDATES)).indices
+    best = best[scores.flatten()[best] > _MIN_SCORE]
+    candidates, categories = best // scores.shape[1], best % scores.shape[1]
     chosen = boxes[candidates, categories] if boxes.ndim == 3 else boxes[candidates]
     confidences = scores[candidates, categories]
     kept = batched_nms(chosen.float(), confidences.float(), categories, NMS_IOU)[:MAX_DETECTIONS]

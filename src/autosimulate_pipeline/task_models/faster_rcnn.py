@@ -35,9 +35,9 @@ from autosimulate_pipeline.task_models.faster_rcnn_targets import (
     sampling_weights,
     training_regions,
 )
+from autosimulate_pipeline.task_models.faster_rcnn_weights import is_body_alone, matched
 from autosimulate_pipeline.task_models.roi_align import roi_align
 
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's channels in [0, 1], as torchvision's
 _ANCHOR_SCALES, _REGION_SCALES = (1.0, 1.0, 1.0, 1.0), (10.0, 10.0, 5.0, 5.0)  # of box codes, as torchvision's
 _REGION_IOU = 0.5  # from which on a region is labelled with what it overlaps
 _BETA = 1 / 9  # where smooth L1 turns from square to linear
@@ -63,8 +63,8 @@ class FasterRCNNModel:
     Args:
         build_network: see `faster_rcnn_networks`.
         num_regions: regions of the second stage for each image in training, a multiple of 4.
-        pretrained: a state_dict of the network to start from instead of fresh weights; with batch norm's statistics
-            they are constants, among the frozen weights. A predictor for another number of categories starts fresh.
+        pretrained: a state_dict of the network, or of its body alone, to start from instead of fresh weights, see
+            `matched`; batch norm's statistics in it are constants, among the frozen weights.
         frozen: how the names of weights begin that are not trained, such as "backbone.body".
 
     Raises:
@@ -90,9 +90,9 @@ class FasterRCNNModel:
         self._input_size = input_size
         self._device = device
         self._num_regions = num_regions
-        self._pretrained = {
-            name: value.to(device) for name, value in networks.matched(build_network, pretrained or {}).items()
-        }
+        own_names = matched(build_network, pretrained or {})
+        self._pretrained = {name: value.to(device) for name, value in own_names.items()}
+        self.starts_from_body_alone = bool(own_names) and is_body_alone(own_names)
         with torch.device("meta"):  # an architecture without values: weights arrive with each call
             self._network = networks.build(build_network, self._pretrained)
             features = self._network.backbone(torch.zeros(1, 3, input_size, input_size))
@@ -166,7 +166,8 @@ class FasterRCNNModel:
         return predictions
 
     def _features(self, weights: Weights, images: Tensor) -> dict[str, Tensor]:
-        mean, deviation = (images.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
+        inputs = self._network.transform
+        mean, deviation = (images.new_tensor(values)[:, None, None] for values in (inputs.image_mean, inputs.image_std))
         return self._call("backbone", weights, ((images + 1) / 2 - mean) / deviation)
 
     def _first_stage(self, weights: Weights, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,4 @@
-"""Weights from files that PyTorch users have; those of Darknet are in darknet_weights.py.
-
-Nothing is ever downloaded: a file is the user's own.
-"""
+"""Weights from files that PyTorch users have; those of Darknet are in darknet_weights.py."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ def read_state_dict(file: Path) -> Weights:
         ValueError: if it cannot be read as that, or a number in it is not finite.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"task_model.weights_file must be a file, got {file}, which is missing")
+        raise FileNotFoundError(f"task_model.weights must be a file, got {file}, which is missing")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of what is refused below
@@ -33,9 +30,9 @@ def read_state_dict(file: Path) -> Weights:
             )
     except Exception as error:  # each of the two formats fails in many ways
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"task_model.weights_file must be a file with a state_dict, got {file}: {reason}") from error
+        raise ValueError(f"task_model.weights must be a file with a state_dict, got {file}: {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"task_model.weights_file must be a file with tensors by name, got another thing in {file}")
+        raise ValueError(f"task_model.weights must be a file with tensors by name, got another thing in {file}")
     if not all(value.isfinite().all() for value in state.values()):
-        raise ValueError(f"task_model.weights_file must be a file with finite weights, got others in {file}")
-    return state
+        raise ValueError(f"task_model.weights must be a file with finite weights, got others in {file}")
+    return {name: value.contiguous() for name, value in state.items()}  # safetensors writes no other layout

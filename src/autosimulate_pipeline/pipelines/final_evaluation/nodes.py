@@ -9,6 +9,7 @@ from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
 from autosimulate_pipeline.search.base import SearchState
+from autosimulate_pipeline.search.fitting import fit_images
 from autosimulate_pipeline.search.judging import evaluate
 from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.task_models import (
@@ -16,9 +17,7 @@ from autosimulate_pipeline.task_models import (
     TrainingSettings,
     Weights,
     build_task_model,
-    fit,
     starting_weights,
-    training_batch,
 )
 
 
@@ -55,10 +54,11 @@ def train_own_network(
     dataset = AnnotatedDataset(validation_set.categories, images)
     model = build_task_model(dataset.categories, task_model)
     start = pilot_weights or starting_weights(model, derive_seed(seed, "own network weights"), pretrained_weights)
-    batch = training_batch(model, dataset, settings.own_network, derive_seed(seed, "own network variants"))
+    variants_seed = derive_seed(seed, "own network variants")
     generator = derive_generator(seed, "own network")
-    with watched("training on all images", settings.own_network.epochs, "epochs") as progress:
-        trained = fit(model, start, batch, settings.own_network, generator, progress)
+    own, block = settings.own_network, "final_evaluation.own_network"
+    with watched("training on all images", own.epochs, "epochs") as progress:
+        trained = fit_images(model, start, dataset, own, variants_seed, generator, block, progress)
     if pilot_weights is None:
         return trained
     return min(trained, pilot_weights, key=lambda weights: evaluate(model, weights, validation_set).loss)
@@ -84,10 +84,13 @@ def retrain_task_model(
     """Weights trained from scratch on fresh images: what a user gets who takes ψ and renders a training set."""
     model = build_task_model(rendered_dataset.categories, task_model)
     weights = starting_weights(model, derive_seed(seed, "retraining weights"), pretrained_weights)
-    batch = training_batch(model, rendered_dataset, settings.retraining, derive_seed(seed, "retraining variants"))
+    variants_seed = derive_seed(seed, "retraining variants")
     generator = derive_generator(seed, "retraining")
+    block = "final_evaluation.retraining"
     with watched("retraining", settings.retraining.epochs, "epochs") as progress:
-        return fit(model, weights, batch, settings.retraining, generator, progress)
+        return fit_images(
+            model, weights, rendered_dataset, settings.retraining, variants_seed, generator, block, progress
+        )
 
 
 def evaluate_test(weights: Weights, test_set: AnnotatedDataset, task_model: TaskModelSettings) -> EvaluationReport:

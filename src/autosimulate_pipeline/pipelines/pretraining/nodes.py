@@ -7,13 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset
+from autosimulate_pipeline.search.fitting import fit_images
 from autosimulate_pipeline.task_models import (
     TaskModelSettings,
     TrainingSettings,
     Weights,
     build_task_model,
-    fit,
-    training_batch,
 )
 
 
@@ -33,7 +32,8 @@ def pretrain_task_model(
     """Weights trained on the pilot images, those included that the loop leaves frozen."""
     model = build_task_model(pilot_dataset.categories, task_model.model_copy(update={"frozen": ()}))
     weights = model.initial_weights(derive_seed(settings.seed, "pretraining weights"))
-    batch = training_batch(model, pilot_dataset, settings.training, derive_seed(settings.seed, "variants"))
+    variants_seed = derive_seed(settings.seed, "variants")
     generator = derive_generator(settings.seed, "pretraining")
+    block = "pretraining.training"
     with watched("pretraining", settings.training.epochs, "epochs") as progress:
-        return fit(model, weights, batch, settings.training, generator, progress)
+        return fit_images(model, weights, pilot_dataset, settings.training, variants_seed, generator, block, progress)
