@@ -134,7 +134,7 @@ def test_photorealistic_environment_learns_scenes_lights_and_camera_and_names_mi
 ) -> None:
     parameters = lmo(monkeypatch, tmp_path)
     assert {"scene", "surface", "window_light", "camera_distance"} <= parameters["simulator"]["parameters"].keys()
-    with pytest.raises(ConfigurationError, match="^simulator.options: data/01_raw/lmo/models is missing; wanted BOP"):
+    with pytest.raises(ConfigurationError, match="^simulator.options: data/01_raw/lmo/models is missing; wanted CAD"):
         check_parameters(parameters)
 
 

@@ -15,7 +15,7 @@ from autosimulate_pipeline.pipelines.validation_only.nodes import equal_training
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.search.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
-from autosimulate_pipeline.task_models import TaskModelSettings, TrainingSettings
+from autosimulate_pipeline.task_models import TrainingSettings, UNetSettings
 from autosimulate_pipeline.task_models.augmentation import augmented
 
 
@@ -48,7 +48,7 @@ def test_network_is_trained_on_the_labelled_images_and_variants_that_fill_the_se
     simulator, seed = ToySimulator(image_size=32), 3
     scenes = draw_scenes(ProductDistribution.model_validate(cases.TOY_HIDDEN), 3, 0, "labelled")
     labelled = simulator.render(scenes_of(scenes), seeds_of(scenes))
-    model = TaskModelSettings(input_size=32, base_channels=8, device="cpu")
+    model = UNetSettings(input_size=32, base_channels=8, device="cpu")
     trained = train_on_validation(seed, labelled, model, settings(4, 4))
     filled = augmented(labelled, 6, derive_seed(seed, "augmentation"))
     sixteen = dataclasses.replace(filled, images=filled.images[:16])

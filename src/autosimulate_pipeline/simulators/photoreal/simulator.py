@@ -118,7 +118,8 @@ def _folder(settings: PhotorealSettings) -> tuple[Path, ModelFileSettings | None
         return made_models(settings.cache_folder), None
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"{folder} is no folder, wanted CAD models there: OBJ, PLY or GLB files, or BOP's ({INFO_NAME}, …)"
+            f"{folder} {'must be a folder, got a file' if folder.exists() else 'is missing'}; wanted CAD models there: "
+            f"OBJ, PLY or GLB files, or BOP's ({INFO_NAME}, …)"
         )
     is_bop = (folder / INFO_NAME).exists()
     if is_bop and settings.model_files != ModelFileSettings():
