@@ -106,7 +106,7 @@ def settings_of(folder: Path, **options: object) -> dict[str, object]:
         ("ball.obj", {}, "must hold one file of the name ball, got ball.obj and ball.ply"),
         ("empty", {}, "must hold OBJ, PLY or GLB files, or BOP models .* got none"),
         ("stl", {}, "must hold OBJ, PLY or GLB files, or BOP models .* got files in .stl"),
-        ("missing", {}, "is no folder, wanted CAD models there"),
+        ("missing", {}, "is missing; wanted CAD models there"),
         ("bop", {"model_files": {"unit": "m"}}, "model_files must be left out for BOP models"),
     ],
 )  # fmt: skip

@@ -283,5 +283,5 @@ def test_every_scene_needs_a_seed(settings: PhotorealSettings) -> None:
 def test_objects_need_names_of_their_own_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a name of its own"):
         PhotorealSettings(models_folder=tmp_path, objects={1: "ape", 2: "ape"})
-    with pytest.raises(FileNotFoundError, match="none is no folder, wanted CAD models there"):
+    with pytest.raises(FileNotFoundError, match="none is missing; wanted CAD models there"):
         Photoreal(PhotorealSettings(models_folder=tmp_path / "none"))
