@@ -36,8 +36,8 @@ def read_ply(path: Path) -> Iterator[MeshPart]:
     places, owners = cut_polygons(vertices[corners], sizes, np.arange(len(corners)))
     uv = _coordinates(vertex, face, corners, sizes) if pictures else None
     if uv is not None:
-        numbers = face.values.get("texnumber", np.zeros(face.num_rows))
-        numbers = _checked(path, "texnumber must be", numbers, len(pictures))
+        texnumbers = face.values.get("texnumber", np.zeros(face.num_rows))
+        numbers = _checked(path, "texnumber must be", texnumbers, len(pictures))
         beside = Beside(path)
         for number in np.unique(numbers).tolist():
             used, faces = _split(places[numbers[owners] == number], corners, uv)
