@@ -302,6 +302,7 @@ def compressed(header: dict[str, Any]) -> None:
         ("mesh.glb", glb(lambda header: header["accessors"][0].update(bufferView=99)), "mesh.glb must be a readable"),
         ("mesh.glb", glb(lambda header: header["nodes"][0].update(children=[0])), "mesh.glb must .* a tree"),
         ("mesh.obj", b"v 0 0 0\nv 1 0 zero\n", "mesh.obj must be a readable mesh: line 2, 'v 1 0 zero'"),
+        ("mesh.obj", b"v 0 0 0\nv 1 0 0\nv 1 1e999 0\nv 0 1 0\nf 1 2 3 4\n", "mesh.obj: vertices must be finite"),
         ("mesh.obj", b"v 0 0 0\nf 1 0 1\n", "mesh.obj must be .* line 2, .* got 0"),
         ("mesh.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "mesh.obj: faces must name vertex 1 to 3, got 9"),
         ("mesh.obj", b"mtllib my part.mtl\n", "mesh.obj names a file that cannot be read: .*my part.mtl is missing"),
@@ -324,3 +325,11 @@ def test_concave_faces_of_too_many_corners_are_refused() -> None:
     star = np.stack([radii * np.cos(angles), radii * np.sin(angles), 0 * angles], axis=1)
     with pytest.raises(ValueError, match="concave faces must have at most 2000 corners, got 2002"):
         cut_polygons(star, np.array([len(star)]), np.arange(len(star)))
+
+
+def test_ply_corners_that_are_no_vertices_are_named(tmp_path: Path) -> None:
+    content = trimesh.creation.box((20, 20, 20)).export(file_type="ply", encoding="ascii")
+    for wrong in (b"-5", b"8", b"nan"):
+        (tmp_path / "mesh.ply").write_bytes(content.rstrip().rpartition(b" ")[0] + b" " + wrong)
+        with pytest.raises(ValueError, match=f"mesh.ply: faces must name vertices 0 to 7, got {wrong.decode()}"):
+            read_mesh(tmp_path / "mesh.ply", 1, "box", 1)

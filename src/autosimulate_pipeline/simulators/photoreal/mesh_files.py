@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from autosimulate_pipeline.annotations.checked_files import in_one_line
 from autosimulate_pipeline.simulators.photoreal.glb_files import read_glb
 from autosimulate_pipeline.simulators.photoreal.mesh_parts import (
@@ -55,7 +57,8 @@ def load_mesh(path: Path) -> RawMesh:
 @lru_cache(maxsize=64)
 def _load(path: Path, _modified: int, _size: int) -> RawMesh:
     try:
-        mesh = join(READERS[path.suffix.lower()](path), path, _MAX_FACES)
+        with np.errstate(all="ignore"):  # what is NaN or infinite is refused when the parts are joined
+            mesh = join(READERS[path.suffix.lower()](path), path, _MAX_FACES)
     except MeshError:
         raise
     except LookupError as error:

@@ -32,14 +32,12 @@ def read_ply(path: Path) -> Iterator[MeshPart]:
     if indices is None or not face.num_rows:
         return
     vertices = np.stack([vertex.values[axis] for axis in "xyz"], axis=1)
-    sizes, corners = indices[0], indices[1].astype(np.int64)
-    if len(corners) and (corners.min() < 0 or corners.max() >= len(vertices)):
-        wrong = corners.min() if corners.min() < 0 else corners.max()
-        raise MeshError(f"{path}: faces must name vertices 0 to {len(vertices) - 1}, got {wrong}")
+    sizes, corners = indices[0], _checked(path, "faces must name vertices", indices[1], len(vertices))
     places, owners = cut_polygons(vertices[corners], sizes, np.arange(len(corners)))
     uv = _coordinates(vertex, face, corners, sizes) if pictures else None
     if uv is not None:
-        numbers = face.values.get("texnumber", np.zeros(face.num_rows)).astype(np.int64)
+        texnumbers = face.values.get("texnumber", np.zeros(face.num_rows))
+        numbers = _checked(path, "texnumber must be", texnumbers, len(pictures))
         beside = Beside(path)
         for number in np.unique(numbers).tolist():
             used, faces = _split(places[numbers[owners] == number], corners, uv)
@@ -53,6 +51,14 @@ def read_ply(path: Path) -> Iterator[MeshPart]:
         yield MeshPart(vertices[corners[used]], faces, of_corners[used])
     else:
         yield MeshPart(vertices, corners[places], colours)
+
+
+def _checked(path: Path, wanted: str, numbers: NDArray[np.float64], end: int) -> NDArray[np.int64]:
+    """The numbers as indices below `end`."""
+    wrong = numbers[~((numbers >= 0) & (numbers < end))]
+    if len(wrong):
+        raise MeshError(f"{path}: {wanted} 0 to {end - 1}, got {wrong[0]:g}")
+    return numbers.astype(np.int64)
 
 
 def _split(
