@@ -20,15 +20,16 @@ from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import (
-    SEGMENTATION_NETWORKS,
     Batch,
     SegmentationModel,
+    UNetSettings,
     Weights,
     build_task_model,
     fit,
     ravel,
     unravel,
 )
+from autosimulate_pipeline.task_models.unet import UNet
 
 SEED = 0
 
@@ -138,7 +139,8 @@ class PlainGroupNorm(nn.Module):
 def network_of(case: Case) -> nn.Module:
     """The task model's network as a module that holds θ."""
     settings = case.parameters.task_model
-    network = SEGMENTATION_NETWORKS[settings.type](len(case.model.categories) + 1, settings.base_channels)
+    assert isinstance(settings, UNetSettings)
+    network = UNet(len(case.model.categories) + 1, settings.base_channels)
     network.load_state_dict(case.weights)
     return network.to(case.theta.device)
 
