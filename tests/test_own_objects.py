@@ -214,7 +214,7 @@ def test_a_folder_of_models_becomes_a_training_set(project: Path, kedro: Kedro, 
     run = kedro("--env", "photoreal", "--params", ",".join(flat))
     assert run.returncode == 0, run.stdout + run.stderr
     generated = kedro(
-        "--pipeline", "generate", "--params", "run=parts,generate.num_images=2,generate.validation_share=0"
+        "--pipeline", "generate", "--params", "run=parts,generate.num_images=2,generate.validation_share=0.5"
     )
     assert generated.returncode == 0, generated.stdout + generated.stderr
     [annotations] = (project / "data/05_model_input/parts").glob("coco-*/train/annotations.json")
