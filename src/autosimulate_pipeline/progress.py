@@ -260,7 +260,7 @@ def tell_inference(inference: Mapping[str, Any]) -> None:
     console.print(shown + (f"; they leave open: {', '.join(left_open)}" if left_open else ""), soft_wrap=True)
     if inference["outside"]:
         named = ", ".join(inference["outside"])
-        console.print(f"no render is like the labelled images in: {named}", soft_wrap=True)
+        console.print(f"the labelled images lie outside what the renders show in: {named}", soft_wrap=True)
 
 
 def tell_test(test: Mapping[str, Mapping[str, float]]) -> None:
