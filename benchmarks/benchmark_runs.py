@@ -54,8 +54,8 @@ Reports = dict[str, EvaluationReport]
 def reference_folders(name: str, overrides: Mapping[str, Any]) -> dict[str, str]:
     """Overrides that make runs share validation and test images, rendered here by the hidden simulator, once."""
     digest = hashlib.sha256(repr(sorted(overrides.items())).encode()).hexdigest()[:8]
-    folders = {kind: f"data/01_raw/{name}-{digest}/{kind}" for kind in ("validation", "test")}
-    kept = {kind: AnnotatedImagesDataset(str(PROJECT / folder)) for kind, folder in folders.items()}
+    folders = {kind: str(PROJECT / f"data/01_raw/{name}-{digest}/{kind}") for kind in ("validation", "test")}
+    kept = {kind: AnnotatedImagesDataset(folder) for kind, folder in folders.items()}
     if not all(dataset.exists() for dataset in kept.values()):
         parameters = check_parameters(load_conf(PROJECT, ENVIRONMENT, "parameters", overrides))
         pair = load_reference_data(parameters.reference_data, parameters.simulator, ParallelSettings())

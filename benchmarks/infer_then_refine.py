@@ -22,7 +22,7 @@ from typing import Any
 import benchmark_runs
 from autosimulate_pipeline.progress import console
 from benchmark_runs import interval
-from inference_cases import NAME, Case, alone, drawn_pair, inferred, searched, start_of, together, worth
+from inference_cases import NAME, Case, alone, drawn_pair, inferred, searched, start_of, mixed_with_labelled, worth
 from tables import markdown
 
 SEEDS = (5, 6, 7, 8, 9)
@@ -214,8 +214,8 @@ def by_labelled(seeds: Sequence[int]) -> list[Any]:
                 "100 renders of the inferred ψ": [
                     worth(case, psi(case, "standing still"), NUM_FRESH) for case in of_size
                 ],
-                "renders, then labelled images": [
-                    together(case, psi(case, "standing still"), NUM_FRESH) for case in of_size
+                "renders and labelled images": [
+                    mixed_with_labelled(case, psi(case, "standing still"), NUM_FRESH) for case in of_size
                 ],
             }
             rows += [[str(size), name, *summarised(found)] for name, found in answers.items()]
@@ -229,7 +229,7 @@ def by_labelled(seeds: Sequence[int]) -> list[Any]:
             for question in (
                 (alone, case),
                 (worth, case, psi(case, "standing still"), NUM_FRESH),
-                (together, case, psi(case, "standing still"), NUM_FRESH),
+                (mixed_with_labelled, case, psi(case, "standing still"), NUM_FRESH),
             )
         ],
         table,

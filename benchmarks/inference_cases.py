@@ -29,6 +29,7 @@ from autosimulate_pipeline.search.loop import run_loop
 from autosimulate_pipeline.search.scenes import draw_scenes, scenes_of
 from autosimulate_pipeline.search.simulation import render_scenes
 from autosimulate_pipeline.task_models import Weights, build_task_model
+from autosimulate_pipeline.task_models.augmentation import augmented
 
 NAME = "infer-then-refine"
 OBJECTS = ("cube", "sphere", "cylinder")
@@ -178,12 +179,18 @@ def alone(case: Case) -> Answer:
 
 
 @kept
-def together(case: Case, distribution: dict[str, Any], num_images: int) -> Answer:
-    """Of a network trained on fresh images of the distribution, then on the labelled images."""
+def mixed_with_labelled(case: Case, distribution: dict[str, Any], num_images: int) -> Answer:
+    """Of a network trained on fresh images of the distribution and, mixed with them, half as many labelled ones.
+
+    The labelled images come with variants of themselves. Trained one after the other, the few overwrite the many.
+    """
     parameters, (validation, test) = case.parameters, labelled(case)
-    settings, before = parameters.final_evaluation, trained_on_fresh(parameters, distribution, num_images)
-    weights = train_on_validation(case.seed, validation, parameters.task_model, settings, before)
-    return tested(parameters, weights, test)
+    scenes = draw_scenes(ProductDistribution.model_validate(distribution), num_images, parameters.seed, "final")
+    fresh, wanted = rendered(parameters, scenes), num_images // 2
+    variants = augmented(validation, -(-wanted // len(validation)), derive_seed(case.seed, "labelled variants"))
+    mixed = replace(fresh, images=fresh.images + variants.images[:wanted])
+    settings = parameters.final_evaluation
+    return tested(parameters, retrain_task_model(case.seed, mixed, parameters.task_model, settings), test)
 
 
 def trained_on_fresh(parameters: Parameters, distribution: dict[str, Any], num_images: int) -> Weights:

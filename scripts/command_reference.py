@@ -5,6 +5,7 @@ python scripts/command_reference.py
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def reference() -> str:
 
 
 def _section(name: str) -> str:
-    command = cli.commands[name]
+    command = copy.copy(cli.commands[name])
+    command._help_option = None  # click keeps that of the first context the command ever had
     settings = cli.context_settings | {"max_content_width": 120, "terminal_width": 120}
     with click.Context(command, info_name=f"kedro {name}", **settings) as context:
         return f"\n### kedro {name}\n\n```text\n{command.get_help(context)}\n```\n"

@@ -313,7 +313,7 @@ simulator:
     square_x: {distribution: gaussian, low: -10, high: 10, mean: 0}
 reference_data: {validation_folder: photos/validation, test_folder: photos/test}
 task_model: {type: unet, input_size: 16, base_channels: 4}
-pretraining: {num_images: 0}
+pilot: {num_images: 20}
 training: {epochs: 1, first_epochs: 1}
 loop: {num_images: 2, num_iterations: 1}
 hypergradient: {max_steps: 1}

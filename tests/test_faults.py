@@ -9,6 +9,7 @@ import fcntl
 import importlib
 import math
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -312,7 +313,7 @@ def frozen_folder(toy_project: Path) -> Iterator[Path]:
 
 def test_a_read_only_folder_ends_in_one_line_and_loses_nothing(frozen_folder: Path, kedro_run: Command) -> None:
     line = error_of(kedro_run("run=frozen"))
-    assert line == "error: data/06_models/frozen/weights_000.safetensors: Operation not permitted"
+    assert re.fullmatch(r"error: data/06_models/frozen/\w+\.safetensors: Operation not permitted", line)
     subprocess.run(["/usr/bin/chattr", "-i", frozen_folder], check=True)
     assert kedro_run("run=frozen").exit_code == 0
     assert (frozen_folder / "weights_002.safetensors").exists()
@@ -343,9 +344,9 @@ def test_a_run_whose_first_start_failed_tells_of_what_it_read_at_last(
         write_coco(ToySimulator().render([{"square_x": 5 * position}], [position]), tmp_path / name)
     labels = tmp_path / "validation/annotations.json"
     whole_labels = labels.read_text()
-    labels.write_text(whole_labels.replace('"square"', '"sqare"'))
+    labels.write_text(whole_labels[:-20])
     folders = [f"reference_data.{name}_folder={tmp_path / name}" for name in ("validation", "test")]
-    assert "sqare" in error_of(kedro_run("run=mended", *folders))
+    assert "annotations.json" in error_of(kedro_run("run=mended", *folders))
     labels.write_text(whole_labels)
     mended = kedro_run("run=mended", *folders)
     assert mended.exit_code == 0, mended.output

@@ -224,7 +224,7 @@ def test_too_many_faces_and_other_formats_are_refused(tmp_path: Path, monkeypatc
 
 def test_half_copied_folders_are_refused_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path / "models"
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="is missing; wanted BOP models"):
         read_models(folder, {3: "box"})
     write_models([box_model(3), box_model(4, (50, 50, 50))], folder)
     with pytest.raises(ValueError, match="must have object 5"):

@@ -35,6 +35,9 @@ errors = Console(stderr=True, highlight=False)
 WIDTH = 30
 """Characters of bars and sparklines."""
 
+NUM_NAMED = 5
+"""Statistics outside what the renders show that a line names."""
+
 LEVELS, ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.,-=+*#"
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -259,7 +262,8 @@ def tell_inference(inference: Mapping[str, Any]) -> None:
     shown = f"the labelled images show {len(parameters) - len(left_open)} of {len(parameters)} parameters"
     console.print(shown + (f"; they leave open: {', '.join(left_open)}" if left_open else ""), soft_wrap=True)
     if inference["outside"]:
-        named = ", ".join(inference["outside"])
+        num_more = len(inference["outside"]) - NUM_NAMED
+        named = ", ".join(list(inference["outside"])[:NUM_NAMED]) + (f" and {num_more} more" if num_more > 0 else "")
         console.print(f"the labelled images lie outside what the renders show in: {named}", soft_wrap=True)
 
 
