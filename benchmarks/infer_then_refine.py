@@ -22,7 +22,7 @@ from typing import Any
 import benchmark_runs
 from autosimulate_pipeline.progress import console
 from benchmark_runs import interval
-from inference_cases import NAME, Case, alone, drawn_pair, inferred, searched, start_of, mixed_with_labelled, worth
+from inference_cases import NAME, Case, alone, drawn_pair, inferred, mixed_with_labelled, searched, start_of, worth
 from tables import markdown
 
 SEEDS = (5, 6, 7, 8, 9)
