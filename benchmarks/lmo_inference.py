@@ -2,9 +2,9 @@
 
     python benchmarks/lmo_inference.py [--seed 0] [--num-pilot 250] [--models FOLDER --scene FOLDER]
 
-Renders uniform pilot images at 256 px (half an hour on one core, kept below data/), infers ψ from labels and pixels of the 40
-validation photographs, and prints each parameter's answer. Camera distance and elevation stand beside those of the
-photographs' poses, which inference does not see.
+Renders uniform pilot images at 256 px (half an hour on one core, kept below data/), infers ψ from the labels and pixels
+of 40 validation photographs, and prints each parameter's answer. Camera distance and elevation stand beside those of
+the photographs' poses, which inference does not see.
 """
 
 from __future__ import annotations
