@@ -104,7 +104,7 @@ def render_report(run: FinishedRun) -> str:
         tiles={
             f"test {metric}, learned ψ": f"{test['learned'][metric]:.3f}",
             f"test {metric}, start ψ": f"{test['start'][metric]:.3f}",
-            "images rendered in the loop": run.summary["images_rendered"],
+            "images rendered": run.summary["images_rendered"],
             "time in all": duration(run.summary["seconds"]["total"]),
         },
         test=test,
