@@ -312,7 +312,8 @@ simulator:
     ambient_light: {distribution: gaussian, low: 0, high: 100, mean: 40, unit: "%"}
     square_x: {distribution: gaussian, low: -10, high: 10, mean: 0}
 reference_data: {validation_folder: photos/validation, test_folder: photos/test}
-task_model: {type: unet, input_size: 16, base_channels: 4}
+task_model: TASK_MODEL
+search: {trials: {objective: map}}
 pilot: {num_images: 20}
 training: {epochs: 1, first_epochs: 1}
 loop: {num_images: 2, num_iterations: 1}
@@ -321,19 +322,42 @@ final_evaluation: {num_images: 2, own_network: {epochs: 1}}
 """
 
 
-def test_a_search_runs_on_an_export_and_keeps_every_mask(tmp_path):
+SEGMENTATION = "{type: unet, input_size: 16, base_channels: 4}"
+DETECTION = "{type: yolov3_spp, input_size: 32, width: 0.0625}"
+WRITERS = {
+    "CVAT": exports.cvat,
+    "Label Studio": exports.label_studio,
+    "Roboflow": exports.roboflow,
+    "labelme": exports.labelme,
+    "VIA": exports.via,
+}
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "task_model"),
+    [
+        ("CVAT", "labelme", SEGMENTATION),
+        ("VIA", "Label Studio", SEGMENTATION),
+        ("Roboflow", "Roboflow", DETECTION),  # boxes alone
+    ],
+)
+def test_a_search_runs_on_an_export_and_keeps_every_instance(tmp_path, validation, test, task_model):
     project = copied_project(tmp_path)
-    exports.cvat(project / "photos/validation", seed=0)
-    exports.labelme(project / "photos/test", seed=1)
+    for seed, (folder, tool) in enumerate((("validation", validation), ("test", test))):
+        WRITERS[tool](project / "photos" / folder, seed=seed)
+        validated(project / "photos" / folder)
     (project / "conf/export").mkdir()
-    (project / "conf/export/parameters.yml").write_text(ENVIRONMENT)
+    (project / "conf/export/parameters.yml").write_text(ENVIRONMENT.replace("TASK_MODEL", task_model))
     command = [sys.executable, "-m", "kedro", "run", "--env", "export", "--params", "run=export"]
     finished = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, check=False)
     output = " ".join((finished.stdout + finished.stderr).split())
     assert finished.returncode == 0, output
-    for line in (*NOTES["CVAT"], *NOTES["labelme"]):
+    for line in (*NOTES[validation], *NOTES[test]):
         assert line in output
     assert (project / "data/08_reporting/export/report.html").is_file()
     kept = read_coco(next((project / "data/01_raw/export").glob("validation*")))
-    assert [len(image.instance_categories) for image in kept.images] == [3, 3, 3]
+    read = read_labelled_folder(project / "photos/validation", TOY)
+    assert [len(image.instance_categories) for image in kept.images] == [
+        len(image.instance_categories) for image in read.images
+    ]
     assert isinstance(kept, AnnotatedDataset) and kept.categories == TOY
