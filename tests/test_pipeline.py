@@ -26,18 +26,9 @@ from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.task_models import UNetSettings, build_task_model
 from autosimulate_pipeline.tracking import COLUMNS_TAG
 from conftest import Kedro
+from test_configuration import PAPER
 
 RUN = "smoke-autosimulate"
-PAPER = {
-    "search.start": "configured",
-    "search.width_decay": 1.0,
-    "search.score_before_fit": False,
-    "search.credit": "image",
-    "search.standardised": False,
-    "hypergradient.curvature": "hessian",
-    "hypergradient.solver": "newton_cg",
-}
-"""What `search.mode: paper` fills in."""
 
 BEFORE_SEARCH = {"sample-pilot-scenes", "render-pilot-dataset", "infer-parameters", "initialise-search"}
 ITERATION_NODES = {

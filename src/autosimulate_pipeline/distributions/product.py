@@ -123,18 +123,22 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
 
     def stepped(self, standardised_gradient: Tensor, step_size: float) -> Self:
         """The product after a step of `step_size` along the standardised gradient."""
-        return self._with({name: d.stepped(part, step_size) for name, d, part in self._parts(standardised_gradient)})
+        return self.with_parameters(
+            {name: d.stepped(part, step_size) for name, d, part in self._parts(standardised_gradient)}
+        )
 
     def ascended(self, expectation_gradient: Tensor, learning_rate: float) -> Self:
         """The product after ψ ← ψ + learning_rate · expectation_gradient, projected on what is allowed."""
         parts = self._parts(expectation_gradient)
-        return self._with({name: distribution.ascended(part, learning_rate) for name, distribution, part in parts})
+        return self.with_parameters(
+            {name: distribution.ascended(part, learning_rate) for name, distribution, part in parts}
+        )
 
     def at(self, point: Tensor) -> Self:
         """The product with its learned entries at a point of the unit cube, shape (num_coordinates,)."""
         learned = self.learned
         parts = torch.split(point, [distribution.num_coordinates for distribution in learned.values()])
-        return self._with({name: d.at(part) for (name, d), part in zip(learned.items(), parts, strict=True)})
+        return self.with_parameters({name: d.at(part) for (name, d), part in zip(learned.items(), parts, strict=True)})
 
     def point(self) -> Tensor:
         """Where `at` has the product, shape (num_coordinates,)."""
@@ -146,19 +150,17 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
 
     def annealed(self, factor: float) -> Self:
         """The product with the widths of its learned parameters narrowed by `factor`."""
-        return self._with({name: distribution.annealed(factor) for name, distribution in self.learned.items()})
+        return self.with_parameters(
+            {name: distribution.annealed(factor) for name, distribution in self.learned.items()}
+        )
 
     def uniform(self) -> Self:
         """The domain-randomisation counterpart: what was learned covers its whole range, the rest stays as it is."""
-        return self._with({name: distribution.uniform() for name, distribution in self.learned.items()})
+        return self.with_parameters({name: distribution.uniform() for name, distribution in self.learned.items()})
 
     def widest(self) -> Self:
         """The product with its learned parameters as wide as they can be and still be learned."""
-        return self._with({name: distribution.widest() for name, distribution in self.learned.items()})
-
-    def with_parameters(self, changed: Mapping[str, LearnableDistribution]) -> Self:
-        """The product with other distributions for some parameters."""
-        return self._with(changed)
+        return self.with_parameters({name: distribution.widest() for name, distribution in self.learned.items()})
 
     def entries(self) -> dict[str, float]:
         """The entries of ψ for logging: `ambient_light`, `cube_material/rubber`, … of the learned parameters.
@@ -188,7 +190,8 @@ class ProductDistribution(RootModel[dict[str, AnyDistribution]]):
         parts = torch.split(gradient.detach().cpu().double(), [d.num_parameters for d in learned.values()])
         return [(name, d, part) for (name, d), part in zip(learned.items(), parts, strict=True)]
 
-    def _with(self, changed: Mapping[str, Any]) -> Self:
+    def with_parameters(self, changed: Mapping[str, Any]) -> Self:
+        """The product with other distributions for some parameters."""
         return self.model_construct(root={name: changed.get(name, d) for name, d in self.root.items()})
 
 
