@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -221,6 +222,9 @@ def test_every_choice_renders_with_instances_numbered_without_gaps(settings: Pho
 
 def test_usd_is_valid_and_holds_the_posed_objects(settings: PhotorealSettings, tmp_path: Path) -> None:
     photoreal = simulator(settings)
+    namesakes = [replace(model, vertices_mm=model.vertices_mm * 1.2) for model in photoreal.models]
+    write_models(namesakes, tmp_path / "models")  # rendered before, by the same worker
+    render(settings.model_copy(update={"models_folder": tmp_path / "models"}), TWO[:1])
     export_usd(photoreal, TWO[0], 5, tmp_path / "scene.usdc")
     stage = Usd.Stage.Open(str(tmp_path / "scene.usdc"))
     validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()

@@ -185,7 +185,7 @@ def _import_model(model: CadModel, copy: int) -> bpy.types.Object:
         mesh.uv_layers.new(name="uv").uv.foreach_set("vector", corner_uv.ravel())
         _, slots = np.unique(model.textures.of_faces, return_inverse=True)
         mesh.polygons.foreach_set("material_index", slots.astype(np.int32))
-    return link(f"{model.name} {copy}", mesh)
+    return link("unnamed", mesh)
 
 
 @lru_cache(maxsize=256)
@@ -209,9 +209,11 @@ def _place(job: RenderJob, models: dict[int, CadModel]) -> list[tuple[float, flo
     circles = []
     for number, placed in enumerate(job.models, start=1):
         copies[placed.object_id] = copies.get(placed.object_id, -1) + 1
-        blender_object = _import_model(models[placed.object_id], copies[placed.object_id])
+        model, copy = models[placed.object_id], copies[placed.object_id]
+        blender_object = _import_model(model, copy)
+        _name(blender_object, f"{model.name} {copy}")
         blender_object.pass_index = number
-        circles.append(_put(blender_object, placed.pose, models[placed.object_id].vertices_mm / 1000))
+        circles.append(_put(blender_object, placed.pose, model.vertices_mm / 1000))
     generator = np.random.default_rng((job.seed, 3))
     for placed_distractor in job.distractors:
         shape = placed_distractor.shape
@@ -220,6 +222,14 @@ def _place(job: RenderJob, models: dict[int, CadModel]) -> list[tuple[float, flo
         corners = np.array(list(product(*((-length / 2, length / 2) for length in shape.size_m))))
         circles.append(_put(blender_object, placed_distractor.pose, corners))
     return circles
+
+
+def _name(blender_object: bpy.types.Object, name: str) -> None:
+    """Gives the object the name, which it takes from a model of another folder that this worker rendered before."""
+    holder = bpy.data.objects.get(name)
+    if holder is not None and holder != blender_object:
+        holder.name = "unnamed"
+    blender_object.name = name
 
 
 def _put(
