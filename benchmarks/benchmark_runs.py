@@ -23,20 +23,20 @@ from autosimulate_pipeline.configuration import Parameters, check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
-from autosimulate_pipeline.grid_search import run_missing
-from autosimulate_pipeline.grids import Grid, Trial, expand, load_conf
+from autosimulate_pipeline.grid.command import run_missing
+from autosimulate_pipeline.grid.grids import Grid, Trial, expand, load_conf
+from autosimulate_pipeline.loop.judging import evaluate
+from autosimulate_pipeline.loop.scenes import draw_scenes
+from autosimulate_pipeline.loop.simulation import render_scenes
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import retrain_task_model
 from autosimulate_pipeline.pipelines.reference_data.nodes import load_reference_data
 from autosimulate_pipeline.pipelines.validation_only.nodes import train_on_validation
 from autosimulate_pipeline.progress import console
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, StageSeconds, ignore_progress
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.judging import evaluate
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import Weights, build_task_model
-from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+from autosimulate_pipeline.tracking.tracker import Tracker, TrackingSettings
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "docs/results"

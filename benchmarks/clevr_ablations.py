@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import benchmark_runs
-from autosimulate_pipeline.grids import Trial
+from autosimulate_pipeline.grid.grids import Trial
 from benchmark_runs import CONFIGURED, Reports, fresh, interval, state_at
 from tables import markdown
 

@@ -22,7 +22,7 @@ import pandas as pd
 
 import benchmark_runs
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval, cost_to_reach, median_cost
-from autosimulate_pipeline.grids import Trial
+from autosimulate_pipeline.grid.grids import Trial
 from autosimulate_pipeline.records import StageSeconds
 from autosimulate_pipeline.reporting.comparison import Curve, at_points, by_cost, time_by_stage
 from benchmark_runs import CONFIGURED, Question, Reports, fresh, scratch, validation_alone

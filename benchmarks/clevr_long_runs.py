@@ -18,7 +18,7 @@ import pandas as pd
 
 import benchmark_runs
 from autosimulate_pipeline.evaluation.comparison import cost_to_reach, median_cost
-from autosimulate_pipeline.grids import Trial
+from autosimulate_pipeline.grid.grids import Trial
 from benchmark_runs import CONFIGURED, fresh
 from clevr_ablations import answer_of
 from clevr_comparison import HIDDEN_SEED, METHODS, NUM_FRESH, SEEDS

@@ -23,12 +23,12 @@ from torch.nn.functional import cosine_similarity
 
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.hypergradient import HypergradientSettings
+from autosimulate_pipeline.loop.loop import run_loop
+from autosimulate_pipeline.loop.problem import influences_on
+from autosimulate_pipeline.loop.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.randomness import derive_generator
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings, build_search_method
-from autosimulate_pipeline.search.loop import run_loop
-from autosimulate_pipeline.search.problem import influences_on
-from autosimulate_pipeline.search.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
 from autosimulate_pipeline.task_models import (
     TaskModelSettings,

@@ -14,10 +14,10 @@ from autosimulate_pipeline.configuration import Parameters
 from autosimulate_pipeline.hypergradient import ImplicitProblem
 from autosimulate_pipeline.hypergradient.jacobian import Product, gradient
 from autosimulate_pipeline.hypergradient.operators import ggn_product, hessian_product
+from autosimulate_pipeline.loop.scenes import draw_scenes
+from autosimulate_pipeline.loop.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, ignore_progress
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import (
     Batch,

@@ -12,22 +12,22 @@ from typing import Any
 import torch
 
 import benchmark_runs
-from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.configuration import Parameters, check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset
 from autosimulate_pipeline.distributions import ProductDistribution
-from autosimulate_pipeline.grids import load_conf
+from autosimulate_pipeline.files.atomic import replacing
+from autosimulate_pipeline.grid.grids import load_conf
 from autosimulate_pipeline.inference import infer
+from autosimulate_pipeline.loop.judging import evaluate
+from autosimulate_pipeline.loop.loop import run_loop
+from autosimulate_pipeline.loop.scenes import draw_scenes, scenes_of
+from autosimulate_pipeline.loop.simulation import render_scenes
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import retrain_task_model, train_own_network
 from autosimulate_pipeline.pipelines.pilot.nodes import sample_pilot_scenes
 from autosimulate_pipeline.pipelines.validation_only.nodes import train_on_validation
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, ignore_progress
 from autosimulate_pipeline.search import build_search_method, starting_distribution
-from autosimulate_pipeline.search.judging import evaluate
-from autosimulate_pipeline.search.loop import run_loop
-from autosimulate_pipeline.search.scenes import draw_scenes, scenes_of
-from autosimulate_pipeline.search.simulation import render_scenes
 from autosimulate_pipeline.task_models import Weights, build_task_model
 from autosimulate_pipeline.task_models.augmentation import augmented
 

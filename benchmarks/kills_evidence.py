@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
-from autosimulate_pipeline.atomic import TORN
-from autosimulate_pipeline.model_logging import TEMPORARY
-from autosimulate_pipeline.run_lock import LOCK_NAME
+from autosimulate_pipeline.files.atomic import TORN
+from autosimulate_pipeline.runs.lock import LOCK_NAME
+from autosimulate_pipeline.tracking.model import TEMPORARY
 
 IN_LOOP = ("rendering", "training", "evaluation", "hypergradient")
 BRIEF = ("writing a file", "between nodes", "writing to MLflow")

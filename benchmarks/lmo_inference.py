@@ -17,13 +17,13 @@ import numpy as np
 import benchmark_runs
 from autosimulate_pipeline.configuration import check_parameters
 from autosimulate_pipeline.distributions import Gaussian
-from autosimulate_pipeline.grids import load_conf
+from autosimulate_pipeline.grid.grids import load_conf
 from autosimulate_pipeline.inference import infer
+from autosimulate_pipeline.loop.scenes import scenes_of
 from autosimulate_pipeline.pipelines.pilot.nodes import sample_pilot_scenes
 from autosimulate_pipeline.pipelines.reference_data.nodes import load_reference_data
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedImage
-from autosimulate_pipeline.search.scenes import scenes_of
 from inference_cases import rendered
 from tables import markdown
 

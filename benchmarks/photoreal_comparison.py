@@ -17,11 +17,11 @@ import pandas as pd
 
 import benchmark_runs
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
-from autosimulate_pipeline.grids import Trial
+from autosimulate_pipeline.grid.grids import Trial
+from autosimulate_pipeline.grid.trials import run_trials
 from autosimulate_pipeline.progress import console
 from autosimulate_pipeline.reporting.summary import test_metrics
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.trial_runs import run_trials
 from tables import markdown
 
 METHODS = ("autosimulate", "lts", "bayesian", "random", "frozen", "domain_randomisation")

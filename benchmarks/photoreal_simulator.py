@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import benchmark_runs
+from autosimulate_pipeline.cad_models.models import CadModel, read_models
 from autosimulate_pipeline.records import ignore_progress
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.simulators.photoreal.arrangement import arrange
-from autosimulate_pipeline.simulators.photoreal.convex_parts import convex_parts
 from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS
-from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, read_models
+from autosimulate_pipeline.simulators.photoreal.physics.arrangement import arrange
+from autosimulate_pipeline.simulators.photoreal.physics.convex_parts import convex_parts
+from autosimulate_pipeline.simulators.photoreal.physics.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.procedural_models import made_models
 from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED, PhotorealScene, PhotorealSettings
 from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal

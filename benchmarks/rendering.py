@@ -19,8 +19,8 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from autosimulate_pipeline.records import Scene, ignore_progress
-from autosimulate_pipeline.simulators.clevr import CATEGORIES, Clevr, ClevrScene
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings
+from autosimulate_pipeline.simulators.clevr.simulator import CATEGORIES, Clevr, ClevrScene
+from autosimulate_pipeline.workers.pool import ParallelSettings
 
 NUM_ROUNDS = 5
 WORKLOADS = ((32, 2, 240), (64, 16, 40), (128, 32, 8))
@@ -79,7 +79,7 @@ def seconds_of_bare_loop(scenes: list[Scene]) -> float:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     import bpy
 
-    from autosimulate_pipeline.simulators.rendering import blender_worker
+    from autosimulate_pipeline.simulators.clevr.simulator import worker as blender_worker
 
     staged = [ClevrScene.model_validate(scene) for scene in scenes]
     start = time.perf_counter()

@@ -27,7 +27,7 @@ from autosimulate_pipeline.annotations import write_coco
 from autosimulate_pipeline.records import AnnotatedDataset, Scene, ignore_progress
 from autosimulate_pipeline.reporting.palette import BLUE, GREEN, VERMILION
 from autosimulate_pipeline.simulators import ParallelSettings, Simulator, build_simulator
-from autosimulate_pipeline.simulators.rendering.engines import close_engine, open_engine
+from autosimulate_pipeline.workers.engines import close_engine, open_engine
 from rendering import random_scenes
 from tables import markdown
 

@@ -14,15 +14,15 @@ from pydantic import BaseModel
 
 from autosimulate_pipeline.configuration import Parameters
 from autosimulate_pipeline.distributions import DISTRIBUTIONS
-from autosimulate_pipeline.grids import Grid
+from autosimulate_pipeline.grid.grids import Grid
 from autosimulate_pipeline.search.settings import PAPER_HYPERGRADIENT, PAPER_SEARCH
-from autosimulate_pipeline.simulators.clevr import ClevrScene
+from autosimulate_pipeline.simulators.clevr.simulator import ClevrScene
 from autosimulate_pipeline.simulators.external.settings import ExternalSettings
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings
 from autosimulate_pipeline.simulators.toy import ToyScene
 from autosimulate_pipeline.task_models import SETTINGS_BY_TYPE, TrainingSettings
 from autosimulate_pipeline.task_models.training_defaults import TRAINING_DEFAULTS
-from autosimulate_pipeline.tracking import TrackingSettings
+from autosimulate_pipeline.tracking.tracker import TrackingSettings
 
 PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "docs/reference/parameters.md"

@@ -15,9 +15,9 @@ from kedro.framework.cli.cli import main
 import bad_inputs
 from autosimulate_pipeline.annotations import read_bop, read_coco, read_objects, write_coco
 from autosimulate_pipeline.annotations.checking import check_dataset
+from autosimulate_pipeline.cad_models.models import read_mesh
 from autosimulate_pipeline.configuration import ConfigurationError, Parameters, check_parameters
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
-from autosimulate_pipeline.simulators.photoreal.models import read_mesh
 from conftest import copied_project
 from test_configuration import changed, load
 from test_photoreal_models import write_textured

@@ -18,7 +18,8 @@ from PIL import Image
 from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
-from autosimulate_pipeline.annotations import checked_files, read_bop, read_objects, split_by_blocks, write_bop
+from autosimulate_pipeline.annotations import read_bop, read_objects, split_by_blocks, write_bop
+from autosimulate_pipeline.files import checked_files
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Geometry
 from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED
 from bad_inputs import link_out, png_header

@@ -16,7 +16,7 @@ from scipy.spatial import ConvexHull
 
 from autosimulate_pipeline.records import AnnotatedImage, Scene, ignore_progress
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.simulators.clevr import (
+from autosimulate_pipeline.simulators.clevr.simulator import (
     CAMERA_POSITION,
     CATEGORIES,
     COLOURS_SRGB,
@@ -30,7 +30,7 @@ from autosimulate_pipeline.simulators.clevr import (
 
 FAST: Mapping[str, int] = {"image_size": 64, "num_samples": 4}
 RENDER_ONE = (
-    "from autosimulate_pipeline.simulators.clevr import Clevr; "
+    "from autosimulate_pipeline.simulators.clevr.simulator import Clevr; "
     "Clevr().render([{'image_size': 16, 'num_samples': 1}] * 2, [0, 1], lambda _: None)"
 )
 

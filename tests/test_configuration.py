@@ -24,7 +24,7 @@ from autosimulate_pipeline.configuration import (
     read_overrides,
 )
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
-from autosimulate_pipeline.run_record import check_run, record_run
+from autosimulate_pipeline.runs.record import check_run, record_run
 from autosimulate_pipeline.search import SearchSettings
 from autosimulate_pipeline.task_models import SETTINGS_BY_TYPE
 from autosimulate_pipeline.task_models.training_defaults import TRAINING_DEFAULTS

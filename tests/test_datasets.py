@@ -11,7 +11,6 @@ import torch
 from kedro.io import DatasetError
 from matplotlib.figure import Figure
 
-from autosimulate_pipeline.atomic import replacing
 from autosimulate_pipeline.datasets import (
     AnnotatedImagesDataset,
     FigureDataset,
@@ -19,6 +18,7 @@ from autosimulate_pipeline.datasets import (
     ScenesDataset,
     WeightsDataset,
 )
+from autosimulate_pipeline.files.atomic import replacing
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, EvaluationReport, Geometry
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from autosimulate_pipeline.distributions import DISTRIBUTIONS, Bernoulli, Categorical, Gaussian, ProductDistribution
 from autosimulate_pipeline.distributions.discrete import PROBABILITY_FLOOR, project_on_floored_simplex
 from autosimulate_pipeline.hypergradient import normalised_advantages
+from autosimulate_pipeline.loop.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from autosimulate_pipeline.randomness import derive_generator
-from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from closed_forms import gauss_hermite
 
 GAUSSIAN = Gaussian(low=-10, high=10, mean=4, width=0.2)

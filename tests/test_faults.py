@@ -33,11 +33,11 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from autosimulate_pipeline.annotations import write_coco
-from autosimulate_pipeline.atomic import reading
 from autosimulate_pipeline.cli import run, stopped_by_sigterm
 from autosimulate_pipeline.configuration import ProjectConfigLoader, check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset, RecordDataset, ScenesDataset, WeightsDataset
-from autosimulate_pipeline.grids import load_conf
+from autosimulate_pipeline.files.atomic import reading
+from autosimulate_pipeline.grid.grids import load_conf
 from autosimulate_pipeline.hooks import MemoryHook
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings, ImplicitProblem, validation_influences
 from autosimulate_pipeline.provenance import digest
@@ -47,7 +47,7 @@ from autosimulate_pipeline.records import (
     EvaluationReport,
     HypergradientReport,
 )
-from autosimulate_pipeline.run_lock import LOCK_NAME, claim
+from autosimulate_pipeline.runs.lock import LOCK_NAME, claim
 from autosimulate_pipeline.search.base import SearchState
 from autosimulate_pipeline.simulators.toy import ToySimulator
 from conftest import PROJECT, copied_project

@@ -8,7 +8,7 @@ import logging
 import torch
 
 import test_faster_rcnn
-from autosimulate_pipeline.search.fitting import fit_images
+from autosimulate_pipeline.loop.fitting import fit_images
 from autosimulate_pipeline.task_models import (
     TrainingSettings,
     UNetSettings,

@@ -26,11 +26,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from autosimulate_pipeline.annotations import read_bop, read_coco, read_objects, write_coco
-from autosimulate_pipeline.annotations.checked_files import read_pixels
 from autosimulate_pipeline.annotations.checking import check_dataset
+from autosimulate_pipeline.cad_models.models import read_mesh, read_models, write_models
 from autosimulate_pipeline.datasets import RecordDataset
+from autosimulate_pipeline.files.checked_files import read_pixels
 from autosimulate_pipeline.simulators.external.protocol import read_answer
-from autosimulate_pipeline.simulators.photoreal.models import read_mesh, read_models, write_models
 from autosimulate_pipeline.task_models.darknet_weights import load_darknet_weights
 from autosimulate_pipeline.task_models.yolov3_spp import Convolution
 from bad_inputs import DEEP, LAUGHS, box_glb, glb

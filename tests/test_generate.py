@@ -23,11 +23,11 @@ from autosimulate_pipeline.annotations import read_coco
 from autosimulate_pipeline.annotations.checking import check_dataset
 from autosimulate_pipeline.configuration import ConfigurationError, check_parameters, flattened
 from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.loop.scenes import scenes_of, seeds_of
 from autosimulate_pipeline.pipelines.generate.pipeline import NUM_SHARD_IMAGES, create_pipeline
 from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings, plan_generation
-from autosimulate_pipeline.run_record import check_generation
+from autosimulate_pipeline.runs.record import check_generation
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.scenes import scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
 from cases import TOY_HIDDEN, TOY_START
 from conftest import Kedro

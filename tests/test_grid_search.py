@@ -17,10 +17,10 @@ from kedro.framework.startup import bootstrap_project
 
 from autosimulate_pipeline import progress
 from autosimulate_pipeline.configuration import ConfigurationError
-from autosimulate_pipeline.grid_search import judged, run_grid, watched_trials
-from autosimulate_pipeline.grids import Trial, expand, load_grid
+from autosimulate_pipeline.grid.command import judged, run_grid, watched_trials
+from autosimulate_pipeline.grid.grids import Trial, expand, load_grid
 from autosimulate_pipeline.records import EvaluationReport
-from autosimulate_pipeline.run_record import record_run
+from autosimulate_pipeline.runs.record import record_run
 from autosimulate_pipeline.search import SEARCH_METHODS, SearchSettings
 from conftest import PROJECT
 

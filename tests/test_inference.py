@@ -21,8 +21,8 @@ from autosimulate_pipeline.inference import MIN_PILOT_IMAGES, Inference, Inferen
 from autosimulate_pipeline.inference.forests import classify, regress
 from autosimulate_pipeline.inference.population import UNIFORM_VARIANCE, choice_population, normal_population
 from autosimulate_pipeline.inference.statistics import LABELS, OWN, PIXELS, Statistics, statistics_of
+from autosimulate_pipeline.loop.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Scene
-from autosimulate_pipeline.search.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
 
 Matrix = NDArray[np.float64]

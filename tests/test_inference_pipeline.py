@@ -16,7 +16,7 @@ from kedro.framework.startup import bootstrap_project
 from autosimulate_pipeline.annotations.checking import check_dataset
 from autosimulate_pipeline.cli import run
 from autosimulate_pipeline.configuration import check_parameters
-from autosimulate_pipeline.grids import load_conf
+from autosimulate_pipeline.grid.grids import load_conf
 from autosimulate_pipeline.inference import Inference
 from autosimulate_pipeline.search.base import SearchState
 from conftest import PROJECT, copied_project

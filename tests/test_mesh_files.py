@@ -15,10 +15,10 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from autosimulate_pipeline.simulators.photoreal.mesh_files import load_mesh
-from autosimulate_pipeline.simulators.photoreal.mesh_parts import GREY
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, read_mesh, write_models
-from autosimulate_pipeline.simulators.photoreal.polygons import MAX_CONCAVE_CORNERS, cut_polygons
+from autosimulate_pipeline.cad_models.mesh_files import load_mesh
+from autosimulate_pipeline.cad_models.mesh_parts import GREY
+from autosimulate_pipeline.cad_models.models import CadModel, read_mesh, write_models
+from autosimulate_pipeline.cad_models.polygons import MAX_CONCAVE_CORNERS, cut_polygons
 from bad_inputs import box_glb, glb
 from test_photoreal_models import write_textured
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 from safetensors.torch import save_file
 
-from autosimulate_pipeline.model_from_code import table_of
-from autosimulate_pipeline.model_logging import log_model_once, save_model
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 from autosimulate_pipeline.task_models import TaskModelSettings, UNetSettings, build_task_model
+from autosimulate_pipeline.tracking.model import log_model_once, save_model
+from autosimulate_pipeline.tracking.model_from_code import table_of
 from test_yolo import HEADERS, batch_normalised, write_darknet_weights
 
 CATEGORIES = ("square", "disc")

@@ -11,11 +11,12 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
+from autosimulate_pipeline.cad_models.model_files import read_model_files
+from autosimulate_pipeline.cad_models.models import write_models
+from autosimulate_pipeline.cad_models.settings import ModelFileSettings
 from autosimulate_pipeline.records import AnnotatedImage, ignore_progress
 from autosimulate_pipeline.simulators import ParallelSettings, build_simulator
-from autosimulate_pipeline.simulators.photoreal.model_files import read_model_files
-from autosimulate_pipeline.simulators.photoreal.models import write_models
-from autosimulate_pipeline.simulators.photoreal.scene import ModelFileSettings, PhotorealSettings
+from autosimulate_pipeline.simulators.photoreal.scene import PhotorealSettings
 from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal
 from conftest import Kedro
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pxr import Usd, UsdGeom, UsdValidation
 from scipy.spatial import ConvexHull
 
+from autosimulate_pipeline.cad_models.models import CadModel, vertex_normals, write_models
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, Scene, ignore_progress
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.simulators.photoreal.camera import LINEMOD_CAMERA_MATRIX, camera_matrix, look_at, project
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, vertex_normals, write_models
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene, PhotorealSettings
 from autosimulate_pipeline.simulators.photoreal.silhouettes import full_extent, ray_depth
 from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal

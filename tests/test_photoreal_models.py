@@ -15,10 +15,9 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from autosimulate_pipeline.simulators.photoreal import mesh_files
-from autosimulate_pipeline.simulators.photoreal.mesh_parts import Textures
-from autosimulate_pipeline.simulators.photoreal.mesh_simplification import simplify
-from autosimulate_pipeline.simulators.photoreal.models import (
+from autosimulate_pipeline.cad_models import mesh_files
+from autosimulate_pipeline.cad_models.mesh_parts import Textures
+from autosimulate_pipeline.cad_models.models import (
     CadModel,
     diameter,
     read_mesh,
@@ -26,6 +25,7 @@ from autosimulate_pipeline.simulators.photoreal.models import (
     vertex_normals,
     write_models,
 )
+from autosimulate_pipeline.simulators.photoreal.physics.mesh_simplification import simplify
 from autosimulate_pipeline.simulators.photoreal.procedural_models import SCULPTURES, make_models
 from autosimulate_pipeline.simulators.photoreal.scene import LINEMOD_OCCLUDED
 from autosimulate_pipeline.simulators.photoreal.surface_nets import extract_surface

@@ -16,10 +16,12 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull
 
+from autosimulate_pipeline.cad_models.models import CadModel, diameter, read_models, vertex_normals
 from autosimulate_pipeline.records import ignore_progress
-from autosimulate_pipeline.simulators.photoreal import arrangement as arrangement_module
-from autosimulate_pipeline.simulators.photoreal.arrangement import Arrangement, arrange
-from autosimulate_pipeline.simulators.photoreal.bodies import (
+from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
+from autosimulate_pipeline.simulators.photoreal.physics import arrangement as arrangement_module
+from autosimulate_pipeline.simulators.photoreal.physics.arrangement import Arrangement, arrange
+from autosimulate_pipeline.simulators.photoreal.physics.bodies import (
     DistractorShape,
     LooseBody,
     Settled,
@@ -28,16 +30,14 @@ from autosimulate_pipeline.simulators.photoreal.bodies import (
     box_piece,
     cylinder_piece,
 )
-from autosimulate_pipeline.simulators.photoreal.convex_parts import MADE, MAX_POINTS, convex_parts
-from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
-from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, diameter, read_models, vertex_normals
-from autosimulate_pipeline.simulators.photoreal.penetration import Pose, Solid, convex_solid, penetration_bound
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
+from autosimulate_pipeline.simulators.photoreal.physics.convex_parts import MADE, MAX_POINTS, convex_parts
+from autosimulate_pipeline.simulators.photoreal.physics.drops import ArrangementRequest
+from autosimulate_pipeline.simulators.photoreal.physics.penetration import Pose, Solid, convex_solid, penetration_bound
+from autosimulate_pipeline.workers.pool import ParallelSettings, run_in_workers
 
 LMO = Path(os.environ.get("AUTOSIMULATE_LMO", Path(__file__).parents[1] / "data" / "01_raw" / "lmo"))
 ONE = ParallelSettings(num_workers=1)
-WORKER = "autosimulate_pipeline.simulators.rendering.physics_worker:settle"
+WORKER = "autosimulate_pipeline.simulators.photoreal.physics.worker:settle"
 STILL = np.eye(3)
 BOXES_MM = {1: (60.0, 80.0, 100.0), 2: (50.0, 50.0, 140.0), 3: (110.0, 70.0, 40.0)}
 BOOK = DistractorShape("book", (box_piece((0.0, 0.0, 0.0), (60.0, 85.0, 12.0)),))
@@ -46,8 +46,8 @@ REQUESTS = tuple(ArrangementRequest(seed, (1, 2, 3, 3), 0.05, Support((0.5, 0.5)
 
 SETTLE_IN_FRESH_PROCESS = """
 import numpy as np
-from autosimulate_pipeline.simulators.photoreal.bodies import LooseBody, SettleJob, Support, box_piece
-from autosimulate_pipeline.simulators.rendering.physics_worker import settle
+from autosimulate_pipeline.simulators.photoreal.physics.bodies import LooseBody, SettleJob, Support, box_piece
+from autosimulate_pipeline.simulators.photoreal.physics.worker import settle
 parts = (np.array(box_piece((0, 0, 0), (20, 30, 40))),)
 bodies = tuple(LooseBody(parts, np.eye(3), np.array([0.01 * n, 0.005 * n, 0.06 + 0.09 * n])) for n in range(5))
 settled = settle(SettleJob(bodies, Support((0.5, 0.5))))

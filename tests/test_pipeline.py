@@ -21,10 +21,10 @@ from pycocotools.coco import COCO
 from safetensors.torch import load_file
 
 from autosimulate_pipeline.annotations import read_coco
-from autosimulate_pipeline.model_from_code import table_of
 from autosimulate_pipeline.records import AnnotatedDataset
 from autosimulate_pipeline.task_models import UNetSettings, build_task_model
-from autosimulate_pipeline.tracking import COLUMNS_TAG
+from autosimulate_pipeline.tracking.model_from_code import table_of
+from autosimulate_pipeline.tracking.tracker import COLUMNS_TAG
 from conftest import Kedro
 from test_configuration import PAPER
 

@@ -11,7 +11,7 @@ from kedro.io import DataCatalog
 from autosimulate_pipeline.configuration import Parameters, check_parameters
 from autosimulate_pipeline.datasets import RecordDataset
 from autosimulate_pipeline.provenance import digest
-from autosimulate_pipeline.run_record import record_provenance
+from autosimulate_pipeline.runs.record import record_provenance
 from autosimulate_pipeline.task_models import YoloSettings
 from test_configuration import load
 

@@ -10,10 +10,10 @@ from kedro.framework.startup import bootstrap_project
 
 from autosimulate_pipeline.configuration import check_parameters
 from autosimulate_pipeline.datasets import AnnotatedImagesDataset
-from autosimulate_pipeline.grids import load_conf
+from autosimulate_pipeline.grid.grids import load_conf
+from autosimulate_pipeline.loop.loop import run_loop
 from autosimulate_pipeline.search import build_search_method
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.loop import run_loop
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import build_task_model
 from conftest import PROJECT, Kedro

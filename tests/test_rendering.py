@@ -17,7 +17,7 @@ import pytest
 from joblib.externals.loky import get_reusable_executor
 
 from autosimulate_pipeline.records import ignore_progress
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
+from autosimulate_pipeline.workers.pool import ParallelSettings, run_in_workers
 
 
 def square(number: int) -> int:
@@ -170,7 +170,7 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, signal\n"
-        "from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers\n"
+        "from autosimulate_pipeline.workers.pool import ParallelSettings, run_in_workers\n"
         "if __name__ == '__main__':\n"
         "    run_in_workers('os:getpgid', [0, 0], ParallelSettings(num_workers=1), print)\n"
         "    children = open(f'/proc/self/task/{os.getpid()}/children').read()\n"

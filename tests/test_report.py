@@ -22,7 +22,6 @@ import cases
 from autosimulate_pipeline.cli import cli
 from autosimulate_pipeline.distributions import ProductDistribution
 from autosimulate_pipeline.evaluation.comparison import bootstrap_interval
-from autosimulate_pipeline.pipelines.reporting.finished_runs import read_runs
 from autosimulate_pipeline.pipelines.reporting.nodes import typed_command
 from autosimulate_pipeline.provenance import Provenance
 from autosimulate_pipeline.records import (
@@ -38,6 +37,7 @@ from autosimulate_pipeline.reporting.report import FinishedRun, key_frames, rend
 from autosimulate_pipeline.reporting.run_comparison import grouped, network_rows, render_comparison
 from autosimulate_pipeline.reporting.summary import metrics, summarise, summarise_validation_only
 from autosimulate_pipeline.reporting.validation_only_report import ValidationOnlyRun, render_validation_only_report
+from autosimulate_pipeline.runs.folders import read_runs
 from autosimulate_pipeline.search.base import SearchState
 
 VOID = {"meta", "img", "input", "link", "br", "hr"}

@@ -19,11 +19,11 @@ from pydantic import ValidationError
 
 from autosimulate_pipeline import __version__
 from autosimulate_pipeline.records import AnnotatedDataset, Scene, ignore_progress
-from autosimulate_pipeline.simulators.clevr import Clevr
-from autosimulate_pipeline.simulators.rendering import engines
-from autosimulate_pipeline.simulators.rendering.engines import close_engine, open_engine
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
-from autosimulate_pipeline.simulators.rendering.workers import run_in_engine
+from autosimulate_pipeline.simulators.clevr.simulator import Clevr
+from autosimulate_pipeline.workers import engines
+from autosimulate_pipeline.workers.engines import close_engine, open_engine
+from autosimulate_pipeline.workers.pool import ParallelSettings, run_in_workers
+from autosimulate_pipeline.workers.processes import run_in_engine
 
 FUNCTIONS = "test_rendering"
 """The module of the functions that are run: those that loky's tests run."""
@@ -167,7 +167,7 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
     script = tmp_path / "killed.py"
     script.write_text(
         "import os, psutil, signal\n"
-        "from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers\n"
+        "from autosimulate_pipeline.workers.pool import ParallelSettings, run_in_workers\n"
         "if __name__ == '__main__':\n"
         "    settings = ParallelSettings(backend='dask', num_workers=1)\n"
         "    run_in_workers('os:getpgid', [0, 0], settings, lambda _: None)\n"
@@ -184,7 +184,7 @@ def test_workers_do_not_outlive_a_killed_run(tmp_path: Path) -> None:
 
 
 def test_an_address_where_nothing_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autosimulate_pipeline.simulators.rendering import dask_engine
+    from autosimulate_pipeline.workers import dask_engine
 
     monkeypatch.setattr(dask_engine, "CONNECT_SECONDS", 1)
     parallel = ParallelSettings(backend="dask", address="tcp://127.0.0.1:9")

@@ -15,10 +15,10 @@ import pytest
 import yaml
 from kedro.framework.startup import bootstrap_project
 
-from autosimulate_pipeline import trial_runs
-from autosimulate_pipeline.grids import Grid, Trial, expand
+from autosimulate_pipeline.grid import trials as trial_runs
+from autosimulate_pipeline.grid.grids import Grid, Trial, expand
+from autosimulate_pipeline.grid.trials import run_trial, run_trials
 from autosimulate_pipeline.simulators import ParallelSettings
-from autosimulate_pipeline.trial_runs import run_trial, run_trials
 from conftest import copied_project
 
 SMALL = {"loop.num_iterations": 2, "loop.num_images": 4, "search.start": "configured"}

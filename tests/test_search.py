@@ -16,6 +16,10 @@ from autosimulate_pipeline.hypergradient.implicit import (
     ImplicitProblem,
     validation_influences,
 )
+from autosimulate_pipeline.loop.judging import evaluate
+from autosimulate_pipeline.loop.loop import run_loop
+from autosimulate_pipeline.loop.problem import influences_on
+from autosimulate_pipeline.loop.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
 from autosimulate_pipeline.search import (
@@ -27,10 +31,6 @@ from autosimulate_pipeline.search import (
     starting_distribution,
 )
 from autosimulate_pipeline.search.base import Influences, Observation, SearchMethod, SearchState
-from autosimulate_pipeline.search.judging import evaluate
-from autosimulate_pipeline.search.loop import run_loop
-from autosimulate_pipeline.search.problem import influences_on
-from autosimulate_pipeline.search.scenes import draw_scenes, draws_of, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
 from autosimulate_pipeline.task_models import UNetSettings, build_task_model, ravel, unravel
 

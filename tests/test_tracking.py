@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from pydantic import ValidationError
 
-from autosimulate_pipeline.tracking import MAKER_TAG, Tracker, TrackingSettings
+from autosimulate_pipeline.tracking.tracker import MAKER_TAG, Tracker, TrackingSettings
 
 
 def points(project: Path, run_name: str, key: str = "val/loss") -> list[tuple[int, int]]:

@@ -14,12 +14,12 @@ from autosimulate_pipeline.annotations.checking import check_dataset
 from autosimulate_pipeline.cli import validate_dataset
 from autosimulate_pipeline.configuration import ConfigurationError, check_parameters
 from autosimulate_pipeline.datasets import RecordDataset
+from autosimulate_pipeline.files.user_paths import expanded
 from autosimulate_pipeline.pipelines.reference_data.nodes import read_bop_scene, read_folders
 from autosimulate_pipeline.provenance import digest
-from autosimulate_pipeline.run_record import check_run, record_provenance, record_run
+from autosimulate_pipeline.runs.record import check_run, record_provenance, record_run
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealSettings
 from autosimulate_pipeline.simulators.toy import ToySimulator
-from autosimulate_pipeline.user_paths import expanded
 from test_external_simulator import SCENES, TEMPLATE, render
 from test_own_validation import CATEGORIES, bop_scene, masks, parameters
 

@@ -10,10 +10,10 @@ import torch
 
 import cases
 from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.loop.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings, retrain_task_model
 from autosimulate_pipeline.pipelines.validation_only.nodes import equal_training, train_on_validation
 from autosimulate_pipeline.randomness import derive_seed
-from autosimulate_pipeline.search.scenes import draw_scenes, scenes_of, seeds_of
 from autosimulate_pipeline.simulators.toy import ToySimulator
 from autosimulate_pipeline.task_models import TrainingSettings, UNetSettings
 from autosimulate_pipeline.task_models.augmentation import augmented

@@ -24,7 +24,6 @@ from rich.markup import escape
 
 from autosimulate_pipeline.annotations import check_no_links
 from autosimulate_pipeline.annotations.checking import check_dataset
-from autosimulate_pipeline.atomic import DamagedFileError, replacing
 from autosimulate_pipeline.configuration import (
     ConfigurationError,
     default_run_name,
@@ -32,9 +31,10 @@ from autosimulate_pipeline.configuration import (
     read_overrides,
     run_folder,
 )
-from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME, read_runs
+from autosimulate_pipeline.files.atomic import DamagedFileError, replacing
+from autosimulate_pipeline.files.user_paths import existing_folder, expanded
 from autosimulate_pipeline.progress import be_quiet, display, errors, print_in_any_encoding
-from autosimulate_pipeline.user_paths import existing_folder, expanded
+from autosimulate_pipeline.runs.folders import RECORD_NAME, read_runs
 
 NODE_CHOICES = ("tags", "node_names", "to_nodes", "from_nodes", "from_inputs", "to_outputs", "namespaces")
 
@@ -98,7 +98,7 @@ def grid_search(name: str, jobs: int | None, quiet: bool, env: str | None) -> No
 
     Each trial is a run of its own. Rerun the command to run the trials that are missing.
     """
-    from autosimulate_pipeline.grid_search import run_grid  # scikit-learn is slow to import
+    from autosimulate_pipeline.grid.command import run_grid  # scikit-learn is slow to import
 
     if quiet:
         be_quiet()

@@ -24,13 +24,13 @@ from yaml import YAMLError
 from autosimulate_pipeline.distributions import DISTRIBUTIONS
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.inference import MIN_PILOT_IMAGES, InferenceSettings
+from autosimulate_pipeline.loop.simulation import SimulatorSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
 from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings
 from autosimulate_pipeline.pipelines.pilot.nodes import PilotSettings
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
 from autosimulate_pipeline.pipelines.reference_data.nodes import ReferenceDataSettings, hidden_simulator
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings, hypergradient_in_mode
-from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, SETTINGS_BY_TYPE, AnyTaskModel, check_task_model
 from autosimulate_pipeline.task_models.training_defaults import fill_in_trainings

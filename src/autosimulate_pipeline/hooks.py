@@ -19,9 +19,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from autosimulate_pipeline.configuration import Parameters, flattened, pipeline_name, run_folder, validated
-from autosimulate_pipeline.model_logging import save_model
 from autosimulate_pipeline.pipelines.generate.pipeline import contents_name
-from autosimulate_pipeline.pipelines.reporting.finished_runs import RECORD_NAME
 from autosimulate_pipeline.progress import RESULTS, console, device, display, tell_files, tell_summary
 from autosimulate_pipeline.records import (
     STAGES,
@@ -31,8 +29,9 @@ from autosimulate_pipeline.records import (
     StageSeconds,
 )
 from autosimulate_pipeline.reporting.summary import inference_metrics, metrics, test_metrics, tracked_test_metrics
-from autosimulate_pipeline.run_lock import claim
-from autosimulate_pipeline.run_record import (
+from autosimulate_pipeline.runs.folders import RECORD_NAME
+from autosimulate_pipeline.runs.lock import claim
+from autosimulate_pipeline.runs.record import (
     PROVENANCE_NAME,
     check_generation,
     check_inputs,
@@ -42,7 +41,8 @@ from autosimulate_pipeline.run_record import (
 )
 from autosimulate_pipeline.search import SEARCH_METHODS
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.tracking import Tracker, TrackingSettings
+from autosimulate_pipeline.tracking.model import save_model
+from autosimulate_pipeline.tracking.tracker import Tracker, TrackingSettings
 
 if TYPE_CHECKING:
     from mlflow.models import Model

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from autosimulate_pipeline.annotations import bop_files, checked_files
+from autosimulate_pipeline.annotations import bop_files
 from autosimulate_pipeline.annotations.bop_files import Pictures, Scene, find_pictures
-from autosimulate_pipeline.annotations.checked_files import is_name
 from autosimulate_pipeline.annotations.instance_layers import Layers, as_layers, cropped, layered
+from autosimulate_pipeline.files import checked_files
+from autosimulate_pipeline.files.checked_files import is_name
 from autosimulate_pipeline.records import (
     MAX_LABELS,
     AnnotatedDataset,

@@ -14,9 +14,9 @@ from typing import Annotated, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from autosimulate_pipeline.annotations.checked_files import Name, read_header, read_json
 from autosimulate_pipeline.annotations.photograph_files import check_photograph
 from autosimulate_pipeline.annotations.photographs import has_16_bits
+from autosimulate_pipeline.files.checked_files import Name, read_header, read_json
 
 SCENE_GT = "scene_gt.json"
 SCENE_GT_INFO = "scene_gt_info.json"

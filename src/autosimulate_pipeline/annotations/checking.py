@@ -14,7 +14,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from autosimulate_pipeline.annotations import bop_files
-from autosimulate_pipeline.annotations.checked_files import read_json, read_pixels
 from autosimulate_pipeline.annotations.coco import open_coco
 from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS
 from autosimulate_pipeline.annotations.labelled_folder import is_bop
@@ -22,7 +21,8 @@ from autosimulate_pipeline.annotations.notices import Notices
 from autosimulate_pipeline.annotations.training_sets import SPLITS
 from autosimulate_pipeline.annotations.yolo import YoloSplit, yolo_root, yolo_splits
 from autosimulate_pipeline.annotations.yolo_writing import DATA
-from autosimulate_pipeline.user_paths import existing_folder
+from autosimulate_pipeline.files.checked_files import read_json, read_pixels
+from autosimulate_pipeline.files.user_paths import existing_folder
 
 
 class _BopCamera(BaseModel):

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
-from autosimulate_pipeline.annotations.checked_files import MAX_SIDE, Name, read_json
 from autosimulate_pipeline.annotations.notices import Notices
+from autosimulate_pipeline.files.checked_files import MAX_SIDE, Name, read_json
 from autosimulate_pipeline.records import MAX_LABELS
 
 ANNOTATIONS = "annotations.json"

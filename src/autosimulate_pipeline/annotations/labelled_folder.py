@@ -10,7 +10,6 @@ from pathlib import Path
 
 from autosimulate_pipeline.annotations.bop import bop_image_files, read_bop
 from autosimulate_pipeline.annotations.bop_files import OBJECTS, SCENE_GT, read_objects
-from autosimulate_pipeline.annotations.checked_files import check_inside
 from autosimulate_pipeline.annotations.coco import (
     OtherCategories,
     coco_annotation_without_mask,
@@ -20,8 +19,9 @@ from autosimulate_pipeline.annotations.coco import (
 from autosimulate_pipeline.annotations.coco_file import ANNOTATIONS
 from autosimulate_pipeline.annotations.notices import Notices
 from autosimulate_pipeline.annotations.yolo import read_yolo, yolo_image_files, yolo_root
+from autosimulate_pipeline.files.checked_files import check_inside
+from autosimulate_pipeline.files.user_paths import existing_folder
 from autosimulate_pipeline.records import AnnotatedDataset
-from autosimulate_pipeline.user_paths import existing_folder
 
 logger = logging.getLogger(__name__)
 

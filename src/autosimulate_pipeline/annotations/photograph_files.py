@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from autosimulate_pipeline.annotations.checked_files import check_file, is_file, is_name
+from autosimulate_pipeline.files.checked_files import check_file, is_file, is_name
 
 
 def find_photograph(images: Path, name: str, root: Path, missing: str = "") -> Path:

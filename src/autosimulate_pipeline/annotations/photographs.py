@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from autosimulate_pipeline.annotations.checked_files import read_header, read_pixels
 from autosimulate_pipeline.annotations.notices import Notices
+from autosimulate_pipeline.files.checked_files import read_header, read_pixels
 
 TRANSPARENT = "laid {image|images} with transparent parts on white"
 DEEP = "scaled {image|images} of 16 bits a channel to 8: their values reach {most}"

@@ -25,7 +25,11 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from autosimulate_pipeline.annotations.checked_files import (
+from autosimulate_pipeline.annotations.notices import Notices
+from autosimulate_pipeline.annotations.photograph_files import check_photograph
+from autosimulate_pipeline.annotations.yolo_labels import read_labels
+from autosimulate_pipeline.annotations.yolo_writing import DATA
+from autosimulate_pipeline.files.checked_files import (
     Name,
     in_one_line,
     is_file,
@@ -34,10 +38,6 @@ from autosimulate_pipeline.annotations.checked_files import (
     read_pixels,
     read_text,
 )
-from autosimulate_pipeline.annotations.notices import Notices
-from autosimulate_pipeline.annotations.photograph_files import check_photograph
-from autosimulate_pipeline.annotations.yolo_labels import read_labels
-from autosimulate_pipeline.annotations.yolo_writing import DATA
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage
 
 CLASSES = "classes.txt"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from autosimulate_pipeline.annotations.checked_files import read_text
 from autosimulate_pipeline.annotations.notices import Notices
+from autosimulate_pipeline.files.checked_files import read_text
 
 TOLERANCE = 2.0
 """Pixels that a box may stick out of its photograph, as a box of COCO may: it is clipped."""

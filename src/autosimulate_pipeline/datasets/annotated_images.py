@@ -9,7 +9,7 @@ from kedro.io import AbstractDataset
 
 from autosimulate_pipeline.annotations import read_bop, read_coco, read_objects, write_bop, write_coco
 from autosimulate_pipeline.annotations.bop_files import OBJECTS
-from autosimulate_pipeline.atomic import reading, replacing
+from autosimulate_pipeline.files.atomic import reading, replacing
 from autosimulate_pipeline.records import AnnotatedDataset
 
 

@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import ImagePreview
 from matplotlib.figure import Figure
 
-from autosimulate_pipeline.atomic import replacing
+from autosimulate_pipeline.files.atomic import replacing
 from autosimulate_pipeline.reporting.contact_sheet import DOTS_PER_INCH
 
 

@@ -11,7 +11,7 @@ from kedro_datasets._typing import JSONPreview
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from autosimulate_pipeline.atomic import reading, replacing
+from autosimulate_pipeline.files.atomic import reading, replacing
 
 
 class RecordDataset(AbstractDataset[Any, Any]):

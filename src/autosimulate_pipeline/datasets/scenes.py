@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 from pyarrow import ArrowException
 
-from autosimulate_pipeline.atomic import reading, replacing
+from autosimulate_pipeline.files.atomic import reading, replacing
 
 
 class ScenesDataset(AbstractDataset[pd.DataFrame, pd.DataFrame]):

@@ -8,7 +8,7 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from autosimulate_pipeline.annotations.training_sets import TrainingSet, write_training_set
-from autosimulate_pipeline.atomic import replacing
+from autosimulate_pipeline.files.atomic import replacing
 
 
 class TrainingSetDataset(AbstractDataset[TrainingSet, Path]):

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from autosimulate_pipeline.atomic import reading, replacing
+from autosimulate_pipeline.files.atomic import reading, replacing
 
 
 class WeightsDataset(AbstractDataset[dict[str, Tensor], dict[str, Tensor]]):

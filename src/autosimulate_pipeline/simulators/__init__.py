@@ -8,13 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from autosimulate_pipeline.simulators.base import Simulator
-from autosimulate_pipeline.simulators.clevr import Clevr
+from autosimulate_pipeline.simulators.clevr.simulator import Clevr
 from autosimulate_pipeline.simulators.external.settings import ExternalSettings
 from autosimulate_pipeline.simulators.external.simulator import External
 from autosimulate_pipeline.simulators.own import ENTRY_POINTS, OwnSimulator, find_class, installed_simulators
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealSettings
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings
 from autosimulate_pipeline.simulators.toy import ToySimulator
+from autosimulate_pipeline.workers.pool import ParallelSettings
 
 __all__ = ["SIMULATORS", "ParallelSettings", "Simulator", "build_simulator", "check_name"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from autosimulate_pipeline.annotations.checked_files import is_name
+from autosimulate_pipeline.files.checked_files import is_name
 from autosimulate_pipeline.records import (
     MAX_INSTANCES,
     MAX_LABELS,
@@ -28,7 +28,7 @@ from autosimulate_pipeline.records import (
     visible_instances,
 )
 from autosimulate_pipeline.simulators.base import parse_scene
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
+from autosimulate_pipeline.workers.pool import ParallelSettings, run_in_workers
 
 ENTRY_POINTS = "autosimulate.simulators"
 """Installed packages name their simulators in this group, each an import path `package.module:Class`."""

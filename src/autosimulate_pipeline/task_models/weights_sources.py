@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from autosimulate_pipeline.user_paths import expanded
+from autosimulate_pipeline.files.user_paths import expanded
 
 NONE, IMAGENET, COCO = "none", "imagenet", "coco"
 

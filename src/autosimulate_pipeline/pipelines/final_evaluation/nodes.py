@@ -5,13 +5,13 @@ from __future__ import annotations
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from autosimulate_pipeline.loop.fitting import fit_images
+from autosimulate_pipeline.loop.judging import evaluate
+from autosimulate_pipeline.loop.scenes import draw_scenes
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.fitting import fit_images
-from autosimulate_pipeline.search.judging import evaluate
-from autosimulate_pipeline.search.scenes import draw_scenes
 from autosimulate_pipeline.task_models import (
     TaskModelSettings,
     TrainingSettings,

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from autosimulate_pipeline.annotations.checking import Contents, check_dataset
 from autosimulate_pipeline.annotations.splitting import validation_images
 from autosimulate_pipeline.annotations.training_sets import SPLITS, Part, TrainingSet
+from autosimulate_pipeline.loop.scenes import draw_scenes
+from autosimulate_pipeline.loop.simulation import render_scenes
 from autosimulate_pipeline.pipelines.generate.card import contact_sheet, dataset_card
 from autosimulate_pipeline.pipelines.generate.plan import GenerateSettings, GenerationPlan, States, plan_generation
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.records import AnnotatedDataset
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
 
 ShardLabels = list[list[int]]

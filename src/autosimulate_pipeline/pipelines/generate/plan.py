@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from autosimulate_pipeline.loop.simulation import SimulatorSettings
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.simulators import ParallelSettings
 
 States = Mapping[str, Callable[[], Any]]

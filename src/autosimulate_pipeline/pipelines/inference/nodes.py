@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from autosimulate_pipeline.inference import Inference, InferenceSettings, infer
+from autosimulate_pipeline.loop.scenes import scenes_of
+from autosimulate_pipeline.loop.simulation import SimulatorSettings
 from autosimulate_pipeline.pipelines.pilot.nodes import PilotSettings
 from autosimulate_pipeline.pipelines.reporting.nodes import typed_command
 from autosimulate_pipeline.progress import watched
@@ -17,8 +19,6 @@ from autosimulate_pipeline.reporting.frames import sheet
 from autosimulate_pipeline.reporting.inference_report import InferenceRun, render_inference_report
 from autosimulate_pipeline.reporting.summary import summarise_inference
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.scenes import scenes_of
-from autosimulate_pipeline.search.simulation import SimulatorSettings
 
 
 def infer_parameters(

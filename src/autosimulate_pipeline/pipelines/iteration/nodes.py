@@ -8,6 +8,10 @@ import pandas as pd
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.inference import Inference
+from autosimulate_pipeline.loop.judging import evaluate
+from autosimulate_pipeline.loop.loop import fit_iteration, num_epochs, observe
+from autosimulate_pipeline.loop.scenes import draw_scenes
+from autosimulate_pipeline.loop.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, EvaluationReport, HypergradientReport, StageSeconds
@@ -19,10 +23,6 @@ from autosimulate_pipeline.search import (
     starting_distribution,
 )
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.judging import evaluate
-from autosimulate_pipeline.search.loop import fit_iteration, num_epochs, observe
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings
 from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model, starting_weights
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import SimulatorSettings
+from autosimulate_pipeline.loop.scenes import draw_scenes
+from autosimulate_pipeline.loop.simulation import SimulatorSettings
 
 
 class PilotSettings(BaseModel):

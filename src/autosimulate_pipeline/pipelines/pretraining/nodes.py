@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from autosimulate_pipeline.loop.fitting import fit_images
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_generator, derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset
-from autosimulate_pipeline.search.fitting import fit_images
 from autosimulate_pipeline.task_models import (
     TaskModelSettings,
     TrainingSettings,

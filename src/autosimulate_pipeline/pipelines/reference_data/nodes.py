@@ -21,15 +21,15 @@ from autosimulate_pipeline.annotations import (
     unlabelled_categories,
 )
 from autosimulate_pipeline.distributions import ProductDistribution
+from autosimulate_pipeline.files.user_paths import existing_folder, expanded
+from autosimulate_pipeline.loop.scenes import draw_scenes
+from autosimulate_pipeline.loop.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.progress import watched
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset
-from autosimulate_pipeline.search.scenes import draw_scenes
-from autosimulate_pipeline.search.simulation import SimulatorSettings, render_scenes
 from autosimulate_pipeline.simulators import ParallelSettings, Simulator
 from autosimulate_pipeline.simulators.camera_effects import CameraEffects
 from autosimulate_pipeline.task_models import SEGMENTATION_NETWORKS, TaskModelSettings
-from autosimulate_pipeline.user_paths import existing_folder, expanded
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 
 from autosimulate_pipeline.hypergradient.implicit import HypergradientSettings
 from autosimulate_pipeline.inference import Inference
+from autosimulate_pipeline.loop.scenes import draw_scenes, draws_of
+from autosimulate_pipeline.loop.simulation import SimulatorSettings
 from autosimulate_pipeline.pipelines.final_evaluation.nodes import FinalEvaluationSettings
 from autosimulate_pipeline.pipelines.pilot.nodes import PilotSettings
 from autosimulate_pipeline.pipelines.pretraining.nodes import PretrainingSettings
@@ -23,8 +25,6 @@ from autosimulate_pipeline.reporting.report import FinishedRun, render_report
 from autosimulate_pipeline.reporting.summary import summarise
 from autosimulate_pipeline.search import LoopSettings, LoopTrainingSettings, SearchSettings
 from autosimulate_pipeline.search.base import SearchState
-from autosimulate_pipeline.search.scenes import draw_scenes, draws_of
-from autosimulate_pipeline.search.simulation import SimulatorSettings
 from autosimulate_pipeline.task_models import TaskModelSettings, Weights, build_task_model
 
 NUM_VALIDATION_IMAGES = 3

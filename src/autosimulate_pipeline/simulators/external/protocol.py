@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter
 
 from autosimulate_pipeline.annotations import read_coco
-from autosimulate_pipeline.annotations.checked_files import read_json
+from autosimulate_pipeline.files.checked_files import read_json
 from autosimulate_pipeline.records import AnnotatedDataset, AnnotatedImage, visible_instances
 
 MAX_BYTES_PER_SCENE = 2**26

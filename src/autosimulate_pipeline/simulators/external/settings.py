@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from autosimulate_pipeline.annotations.checked_files import Name
+from autosimulate_pipeline.files.checked_files import Name
 from autosimulate_pipeline.records import MAX_LABELS
 
 Text = Annotated[str, Field(min_length=1)]

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from autosimulate_pipeline.files.user_paths import expanded
 from autosimulate_pipeline.records import AnnotatedDataset, Progress, Scene
 from autosimulate_pipeline.simulators.external.command import CommandFailedError, find_program, run_command
 from autosimulate_pipeline.simulators.external.protocol import RenderRequest, RequestedScene, read_answer
 from autosimulate_pipeline.simulators.external.settings import ExternalSettings
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings
-from autosimulate_pipeline.user_paths import expanded
+from autosimulate_pipeline.workers.pool import ParallelSettings
 
 logger = logging.getLogger(__name__)
 

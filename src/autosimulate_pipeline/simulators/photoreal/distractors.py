@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from autosimulate_pipeline.simulators.photoreal.bodies import DistractorShape, box_piece, cylinder_piece
+from autosimulate_pipeline.simulators.photoreal.physics.bodies import DistractorShape, box_piece, cylinder_piece
 
 
 @dataclass(frozen=True)

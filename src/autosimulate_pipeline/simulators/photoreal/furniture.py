@@ -5,7 +5,7 @@ The support that the objects lie on is z = 0, centred at the origin; its open si
 
 from __future__ import annotations
 
-from autosimulate_pipeline.simulators.photoreal.bodies import Point, Support, box_piece
+from autosimulate_pipeline.simulators.photoreal.physics.bodies import Point, Support, box_piece
 
 SHELF_WALL_Y = 0.45
 """Of the wall's face behind the shelf."""

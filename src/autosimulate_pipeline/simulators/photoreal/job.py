@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autosimulate_pipeline.cad_models.settings import ModelFileSettings
 from autosimulate_pipeline.simulators.photoreal.distractors import DistractorModel
-from autosimulate_pipeline.simulators.photoreal.scene import ModelFileSettings, PhotorealScene
+from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene
 
 
 @dataclass(frozen=True, eq=False)

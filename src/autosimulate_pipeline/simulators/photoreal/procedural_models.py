@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autosimulate_pipeline.cad_models.models import CadModel, diameter, vertex_normals, write_models
 from autosimulate_pipeline.simulators.photoreal import sculpting, sculptures, surface_nets
-from autosimulate_pipeline.simulators.photoreal.models import CadModel, diameter, vertex_normals, write_models
 from autosimulate_pipeline.simulators.photoreal.sculpting import Sculpture
 from autosimulate_pipeline.simulators.photoreal.surface_nets import extract_surface
 

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from autosimulate_pipeline.annotations.checked_files import Name
-from autosimulate_pipeline.user_paths import expanded
+from autosimulate_pipeline.cad_models.settings import ModelFileSettings
+from autosimulate_pipeline.files.checked_files import Name
+from autosimulate_pipeline.files.user_paths import expanded
 
 Percent = Annotated[float, Field(ge=0, le=100, json_schema_extra={"unit": "%"})]
 Place = Literal["desk", "shelf", "sofa"]
@@ -21,9 +22,6 @@ Surface = Literal["board", "wood", "laminate", "cloth", "magazines"]
 Background = Literal["screens", "books", "boxes", "wall"]
 Clutter = Literal["none", "sparse", "dense"]
 Environment = Literal["city", "courtyard", "forest", "interior", "night", "studio", "sunrise", "sunset"]
-
-Unit = Literal["mm", "cm", "m", "in"]
-Axis = Literal["x", "y", "z"]
 
 LINEMOD_OCCLUDED = {1: "ape", 5: "can", 6: "cat", 8: "driller", 9: "duck", 10: "eggbox", 11: "glue", 12: "holepuncher"}
 """Names of the benchmark's objects by their BOP object id."""
@@ -71,24 +69,6 @@ class PhotorealScene(BaseModel):
         le=0.3,
         description="standard deviation, along both edges, of where the objects fall; in steps of 1 cm",
         json_schema_extra={"unit": "m"},
-    )
-
-
-class ModelFileSettings(BaseModel):
-    """How the files of a `models_folder` that is not BOP's are read."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    unit: Unit | None = Field(
-        default=None, description="of the files' coordinates; null: metres in GLB, as the format says, else millimetres"
-    )
-    up_axis: Axis | None = Field(
-        default=None,
-        description="axis of the files that points up, on which `upright_fraction` acts; null: y in GLB, as the format "
-        "says, else z",
-    )
-    names: Mapping[str, Name] = Field(
-        default={}, description="category by file, without .obj and the like; a file that is not named is its own"
     )
 
 

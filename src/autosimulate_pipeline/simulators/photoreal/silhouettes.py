@@ -9,9 +9,9 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
+from autosimulate_pipeline.cad_models.models import CadModel
 from autosimulate_pipeline.records import enclosing_box
 from autosimulate_pipeline.simulators.photoreal.camera import project
-from autosimulate_pipeline.simulators.photoreal.models import CadModel
 
 NEAREST_MM = 10.0
 """Vertices nearer to the camera's plane than this have no place in the image."""

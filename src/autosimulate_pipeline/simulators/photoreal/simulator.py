@@ -7,26 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
+from autosimulate_pipeline.cad_models.model_files import read_folder
+from autosimulate_pipeline.cad_models.models import INFO_NAME
+from autosimulate_pipeline.cad_models.settings import ModelFileSettings
 from autosimulate_pipeline.randomness import derive_seed
 from autosimulate_pipeline.records import AnnotatedDataset, Progress, Scene
 from autosimulate_pipeline.simulators.base import parse_scene
-from autosimulate_pipeline.simulators.photoreal.arrangement import Arrangement, arrange
 from autosimulate_pipeline.simulators.photoreal.distractors import DISTRACTORS, DistractorModel
-from autosimulate_pipeline.simulators.photoreal.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.furniture import SUPPORTS
 from autosimulate_pipeline.simulators.photoreal.job import ModelSource, PlacedDistractor, PlacedModel, RenderJob
-from autosimulate_pipeline.simulators.photoreal.model_files import read_folder
-from autosimulate_pipeline.simulators.photoreal.models import INFO_NAME
+from autosimulate_pipeline.simulators.photoreal.physics.arrangement import Arrangement, arrange
+from autosimulate_pipeline.simulators.photoreal.physics.drops import ArrangementRequest
 from autosimulate_pipeline.simulators.photoreal.procedural_models import made_models
 from autosimulate_pipeline.simulators.photoreal.scene import (
     LINEMOD_OCCLUDED,
-    ModelFileSettings,
     PhotorealScene,
     PhotorealSettings,
 )
-from autosimulate_pipeline.simulators.rendering.pool import ParallelSettings, run_in_workers
+from autosimulate_pipeline.workers.pool import ParallelSettings, run_in_workers
 
-WORKER = "autosimulate_pipeline.simulators.rendering.blender_photoreal:render"
+WORKER = "autosimulate_pipeline.simulators.photoreal.worker.images:render"
 
 
 class Photoreal:

@@ -13,9 +13,9 @@ from autosimulate_pipeline.records import Scene, ignore_progress
 from autosimulate_pipeline.simulators.base import parse_scene
 from autosimulate_pipeline.simulators.photoreal.scene import PhotorealScene
 from autosimulate_pipeline.simulators.photoreal.simulator import Photoreal
-from autosimulate_pipeline.simulators.rendering.pool import run_in_workers
+from autosimulate_pipeline.workers.pool import run_in_workers
 
-WORKER = "autosimulate_pipeline.simulators.rendering.blender_photoreal:export_usd"
+WORKER = "autosimulate_pipeline.simulators.photoreal.worker.images:export_usd"
 
 
 def export_usd(simulator: Photoreal, scene: Scene, seed: int, path: Path) -> None:

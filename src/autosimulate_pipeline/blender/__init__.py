@@ -1,0 +1,1 @@
+"""What all simulators in Blender share; it runs in worker processes."""

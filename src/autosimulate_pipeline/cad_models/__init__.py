@@ -1,0 +1,1 @@
+"""CAD models: reading OBJ, GLB and PLY files and BOP's folders."""

@@ -1,0 +1,1 @@
+"""Grid searches: trials, one run each."""

@@ -1,0 +1,1 @@
+"""One iteration after another: draw, render, train, judge, move ψ."""

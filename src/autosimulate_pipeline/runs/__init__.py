@@ -1,0 +1,1 @@
+"""Run folders: record, provenance, lock."""

@@ -1,0 +1,1 @@
+"""CLEVR: coloured shapes on a plane, rendered by Blender."""

@@ -1,0 +1,1 @@
+"""Where objects lie: PhysX drops them, in worker processes."""

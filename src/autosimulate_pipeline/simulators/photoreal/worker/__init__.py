@@ -1,0 +1,1 @@
+"""The photorealistic images: Blender's side, in worker processes."""
